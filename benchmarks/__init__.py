@@ -1,0 +1,1 @@
+"""What wsauth costs, measured: `python -m benchmarks` (or `make bench`) writes `docs/performance/`."""

@@ -1,0 +1,81 @@
+"""Run the benchmarks: `python -m benchmarks [GROUP …] [--rounds N] [--seconds S] [--quick]`.
+
+A full run writes `docs/performance/middleware.{md,png,json}`; with groups or `--quick` the files go to
+`build/benchmarks/`. Either way the tables are printed.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks import report
+from benchmarks.generator import GeneratorMissing, build_generator
+from benchmarks.measure import Meter, measure_rounds
+from benchmarks.picture import draw
+from benchmarks.rows import GROUPS, Cell, Row, all_rows
+from benchmarks.subject import ROOT
+from benchmarks.tokens import TokenFiles
+
+BUILD = ROOT / "build" / "benchmarks"
+FRESH_PER_SECOND = 8_000
+"""More handshakes than any subject here manages in a second."""
+
+
+def arguments(given: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure wsauth's middleware.")
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"only these: {', '.join(GROUPS)}")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=2, help="length of one measurement")
+    parser.add_argument("--quick", action="store_true", help="one short round: a look, not a result")
+    options = parser.parse_args(given)
+    if unknown := set(options.groups) - set(GROUPS):
+        parser.error(f"no such group: {', '.join(sorted(unknown))}; there are {', '.join(GROUPS)}")
+    if options.quick:
+        options.rounds, options.seconds = 1, 0.6
+    if not 1 <= options.rounds <= 100 or not 0.1 <= options.seconds <= 60:
+        parser.error("--rounds is 1 to 100, --seconds 0.1 to 60")
+    return options
+
+
+def cells_of(rows: Sequence[Row]) -> list[Cell]:
+    """Return every cell that the rows need, once, baselines beside what is compared with them."""
+    return list(dict.fromkeys(cell for row in rows for cell in (row.against, row.measured)))
+
+
+def say(line: str) -> None:
+    """Show progress at once."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def main(given: Sequence[str]) -> None:
+    """Measure, print, and write the files."""
+    options = arguments(given)
+    rows = [row for row in all_rows() if not options.groups or row.group in options.groups]
+    try:
+        program = build_generator(BUILD)
+    except GeneratorMissing as missing:
+        sys.exit(f"benchmarks: {missing}")
+    with tempfile.TemporaryDirectory(prefix="wsauth-bench-") as folder:
+        tokens = TokenFiles(Path(folder), fresh=int(FRESH_PER_SECOND * options.seconds))
+        samples = measure_rounds(Meter(program, tokens, options.seconds), cells_of(rows), options.rounds, say)
+    found = report.results(rows, samples)
+    run = options.rounds, options.seconds, f"{datetime.now(UTC):%Y-%m-%d}"
+    target = BUILD if options.quick or options.groups else ROOT / "docs" / "performance"
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "middleware.md").write_text(report.markdown(found, samples, *run))
+    (target / "middleware.json").write_text(report.as_json(found, samples, *run))
+    draw(found, target / "middleware.png")
+    print(
+        "\n".join(
+            [*report.result_lines(found), "", *report.sample_lines(samples), *report.memory_lines(samples)]
+        )
+    )
+    print(f"\nwritten: {target}/middleware.md, .png, .json")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,70 @@
+"""Build and run the load generator `load/wsload.c`."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+CORE = 1
+"""The generator's core; the servers have core 0."""
+
+SOURCE = Path(__file__).parent / "load" / "wsload.c"
+
+
+class GeneratorMissing(Exception):
+    """The generator cannot be built here; the text says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the generator saw: counts, seconds, microseconds."""
+
+    count: int
+    seconds: float
+    cpu_seconds: float
+    p50_us: int
+    p99_us: int
+    errors: dict[str, int]
+
+
+def build_generator(folder: Path) -> Path:
+    """Return the generator's path, compiled anew when its source is newer."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    program = folder / "wsload"
+    if program.exists() and program.stat().st_mtime >= SOURCE.stat().st_mtime:
+        return program
+    if compiler is None:
+        raise GeneratorMissing("the load generator needs a C compiler: apt-get install gcc libc6-dev")
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [compiler, "-O2", "-std=c11", "-Wall", "-Wextra", "-o", str(program), str(SOURCE)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise GeneratorMissing(f"{compiler} could not build {SOURCE}: {done.stderr.strip()[:2000]}")
+    return program
+
+
+def start(program: Path, mode: str, port: int, **options: object) -> subprocess.Popen[str]:
+    """Start the generator on its core; options are its command line's (`once=True` is a bare flag)."""
+    command = [str(program), mode, "--port", str(port)]
+    for name, value in options.items():
+        command += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(process.pid, {CORE})
+    return process
+
+
+def finish(process: subprocess.Popen[str]) -> Load:
+    """Wait for a generator's end (at most its own limits) and return what it saw."""
+    output, _ = process.communicate(timeout=700)
+    if process.returncode:
+        sys.exit(f"wsload ended with status {process.returncode}")
+    return Load(**json.loads(output))
+
+
+def run(program: Path, mode: str, port: int, **options: object) -> Load:
+    """Run the generator to its end."""
+    return finish(start(program, mode, port, **options))

@@ -1,0 +1,21 @@
+"""Cookies, as far as a credential may stand in one (RFC 6265 section 5.4)."""
+
+from collections.abc import Collection
+
+__all__ = ["cut_cookies"]
+
+
+def cut_cookies(header: str, names: Collection[str]) -> tuple[list[tuple[str, str]], str]:
+    """Return the cookies of these names, each as often as it came, and the header without them.
+
+    Names are compared exactly: a look-alike (`__host-x`, `x ` with a space) is another cookie.
+    """
+    taken: list[tuple[str, str]] = []
+    kept: list[str] = []
+    for part in header.split(";"):
+        name, equals, value = part.lstrip(" ").partition("=")
+        if equals and name in names:
+            taken.append((name, value))
+        else:
+            kept.append(part.strip(" "))
+    return taken, "; ".join(part for part in kept if part)

@@ -1,0 +1,59 @@
+"""What somebody presented, and where it was found. The secret hides in `repr` and cannot be pickled."""
+
+from typing import Final, Literal, NoReturn
+
+__all__ = ["SOURCES", "Credentials", "Kind", "Source"]
+
+Kind = Literal["token", "ticket", "password"]
+Source = Literal[
+    "header",
+    "basic",
+    "cookie",
+    "ticket",
+    "subprotocol",
+    "message",
+    "insecure_query",
+    "insecure_bare_subprotocol",
+]
+
+SOURCES: Final[tuple[Source, ...]] = (
+    "header",
+    "basic",
+    "cookie",
+    "ticket",
+    "subprotocol",
+    "message",
+    "insecure_query",
+    "insecure_bare_subprotocol",
+)
+
+
+class Credentials:
+    """Hold what was presented.
+
+    Attributes:
+        kind: `token`, `ticket` or `password`.
+        secret: the token, the ticket or the password; never shown.
+        username: with a password, the name that came with it; else empty.
+        source: where it was found.
+        cookie: with source `cookie`, the cookie's name; else empty.
+    """
+
+    __slots__ = ("cookie", "kind", "secret", "source", "username")
+
+    def __init__(self, kind: Kind, secret: str, *, source: Source, username: str = "", cookie: str = "") -> None:
+        self.kind = kind
+        self.secret = secret
+        self.source = source
+        self.username = username
+        self.cookie = cookie
+
+    def same_as(self, other: "Credentials") -> bool:
+        """Tell whether the very same thing was presented again."""
+        return self.kind == other.kind and self.username == other.username and self.secret == other.secret
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.kind!r}, source={self.source!r}, secret=<hidden>)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("credentials cannot be pickled")

@@ -1,0 +1,178 @@
+"""Everything that happened and mattered, as values. Logs, metrics, audit and alerts are subscribers of these."""
+
+import msgspec
+
+from wsauth.core.identity import Identity
+
+__all__ = [
+    "About",
+    "Closed",
+    "Connected",
+    "ConnectionEvent",
+    "Disconnected",
+    "EndingEvent",
+    "Event",
+    "Expired",
+    "HandshakeRefused",
+    "MessageRefused",
+    "RefusalEvent",
+    "RenewalRefused",
+    "Renewed",
+    "Revoked",
+    "RightsChanged",
+    "TicketIssued",
+]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Be something that happened.
+
+    Attributes:
+        at: seconds since the epoch.
+    """
+
+    at: float
+
+
+class About(msgspec.Struct, frozen=True, gc=False):
+    """Say which connection it is.
+
+    Attributes:
+        connection_id: 22 characters; a handle that opens nothing.
+        path: as sent, without the query.
+        address: the peer's, or empty.
+        private: nobody can listen (TLS or loopback); passwords need it.
+    """
+
+    connection_id: str
+    path: str
+    address: str
+    private: bool
+
+
+class ConnectionEvent(Event, frozen=True, kw_only=True, gc=False):
+    """Be something that happened to one connection.
+
+    Attributes:
+        about: which.
+        identity: whose, as of then; `None` while nobody is known.
+    """
+
+    about: About
+    identity: Identity | None
+
+    @property
+    def connection_id(self) -> str:
+        """Return the connection's handle."""
+        return self.about.connection_id
+
+
+class Connected(ConnectionEvent, frozen=True, kw_only=True, gc=False):
+    """A connection opened, its lease alive.
+
+    Attributes:
+        source: where its credentials were found; empty for nobody.
+        expires_at: the lease's end in seconds since the epoch, or `None`.
+    """
+
+    source: str
+    expires_at: float | None
+
+
+class Renewed(ConnectionEvent, frozen=True, kw_only=True, gc=False):
+    """A newer credential replaced the lease."""
+
+    expires_at: float | None
+
+
+class RightsChanged(ConnectionEvent, frozen=True, kw_only=True, gc=False):
+    """What an open connection may do has changed.
+
+    Attributes:
+        gained: permissions and patterns it has now and had not.
+        lost: the reverse.
+    """
+
+    gained: tuple[str, ...]
+    lost: tuple[str, ...]
+
+
+class Expired(ConnectionEvent, frozen=True, kw_only=True, gc=False):
+    """A lease ended and was not renewed in time; the connection is stale."""
+
+
+class Closed(ConnectionEvent, frozen=True, kw_only=True, gc=False):
+    """A connection that was open has ended.
+
+    Attributes:
+        code: the close code, as the application sees it.
+        reason: the close reason.
+        by: who ended it: `wsauth`, `application` or `client`.
+    """
+
+    code: int
+    reason: str
+    by: str
+
+
+class RefusalEvent(ConnectionEvent, frozen=True, kw_only=True, gc=False):
+    """Be a no to somebody.
+
+    Attributes:
+        code: a key of the refusal table.
+        id: what the client was told, to ask for.
+        reason: which rule said no and what it saw.
+        mend: the configuration line that would change it; may be empty.
+        source: where the credentials were found; empty without any.
+    """
+
+    code: str
+    id: str
+    reason: str
+    mend: str
+    source: str
+
+
+class HandshakeRefused(RefusalEvent, frozen=True, kw_only=True, gc=False):
+    """A connection was refused before it opened, by HTTP or while it was pending."""
+
+
+class RenewalRefused(RefusalEvent, frozen=True, kw_only=True, gc=False):
+    """A credential presented on a connection was refused; the connection goes on as it was."""
+
+
+class MessageRefused(RefusalEvent, frozen=True, kw_only=True, gc=False):
+    """A message of the application's was refused; the connection goes on."""
+
+
+class EndingEvent(Event, frozen=True, kw_only=True, gc=False):
+    """Be an order that ended connections.
+
+    Attributes:
+        id: 12 characters.
+        subject, issuer, session_id, token_id: what it named.
+        matched: connections it touched.
+    """
+
+    id: str
+    subject: str | None
+    issuer: str | None
+    session_id: str | None
+    token_id: str | None
+    matched: int
+
+
+class Revoked(EndingEvent, frozen=True, kw_only=True, gc=False):
+    """Credentials were revoked: what they opened was closed and they may not come back."""
+
+
+class Disconnected(EndingEvent, frozen=True, kw_only=True, gc=False):
+    """Connections were closed and may come back."""
+
+
+class TicketIssued(Event, frozen=True, kw_only=True, gc=False):
+    """A ticket was made for somebody."""
+
+    identity: Identity
+    path: str | None
+    origin: str | None

@@ -1,0 +1,110 @@
+"""Who somebody is: the pair (issuer, subject), with what one credential said about it."""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+__all__ = ["NOBODY", "Identity"]
+
+
+class Identity:
+    """Hold who somebody is, what they may do and until when, as one credential said it. Frozen.
+
+    Two identities are the same when issuer and subject are both equal (`key`).
+
+    Args:
+        subject: who, in the words of the issuer.
+        issuer: who says so; `wsauth` for our own users.
+        roles: names that `Guard(roles=…)` turns into permissions.
+        permissions: names held directly; never patterns.
+        expires_at: when this stops being true, in seconds since the epoch; `None` for never.
+        session_id: the login behind it, where there is one; a handle that opens nothing.
+        token_id: the token's `jti`, where there is one.
+        auth_time: when the person last proved who they are, in seconds since the epoch.
+        claims: what else the credential said.
+    """
+
+    __slots__ = (
+        "_frozen",
+        "auth_time",
+        "claims",
+        "expires_at",
+        "issuer",
+        "key",
+        "permissions",
+        "roles",
+        "session_id",
+        "subject",
+        "token_id",
+    )
+
+    subject: str
+    issuer: str
+    key: tuple[str, str]
+    roles: tuple[str, ...]
+    permissions: tuple[str, ...]
+    expires_at: float | None
+    session_id: str | None
+    token_id: str | None
+    auth_time: float | None
+    claims: Mapping[str, Any]
+
+    def __init__(
+        self,
+        subject: str,
+        *,
+        issuer: str,
+        roles: Iterable[str] = (),
+        permissions: Iterable[str] = (),
+        expires_at: float | None = None,
+        session_id: str | None = None,
+        token_id: str | None = None,
+        auth_time: float | None = None,
+        claims: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        if not isinstance(subject, str) or not isinstance(issuer, str):
+            raise TypeError("an identity's subject and issuer are text")
+        if isinstance(roles, str) or isinstance(permissions, str):
+            raise TypeError("roles and permissions are lists of names, not one text")
+        self.subject = subject
+        self.issuer = issuer
+        self.key = (issuer, subject)
+        self.roles = tuple(roles)
+        self.permissions = tuple(permissions)
+        self.expires_at = expires_at
+        self.session_id = session_id
+        self.token_id = token_id
+        self.auth_time = auth_time
+        self.claims = MappingProxyType(dict(claims))
+        self._frozen = True
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if hasattr(self, "_frozen"):
+            raise AttributeError(f"an identity is frozen: {name} cannot be set")
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"an identity is frozen: {name} cannot be removed")
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Tell somebody from nobody."""
+        return self is not NOBODY
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Identity):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __str__(self) -> str:
+        return f"{self.subject} ({self.issuer})"
+
+    def __repr__(self) -> str:
+        return f"Identity({self.subject!r}, issuer={self.issuer!r}, roles={self.roles!r})"
+
+
+NOBODY = Identity("", issuer="", roles=("anonymous",))
+"""Whoever connects to an anonymous route without credentials."""

@@ -1,0 +1,123 @@
+"""What somebody may do: roles become permission patterns, and a pattern answers for names.
+
+A permission's name has segments between colons: `chat:42:send`. In a pattern `*` stands for exactly one segment
+and a final or inner `**` for any number of them. Names come from credentials and code, patterns only from `roles`.
+What begins with `wsauth:` is reached by no pattern.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from wsauth.core.identity import Identity
+from wsauth.errors import ConfigurationError
+
+__all__ = ["RESERVED", "Permissions", "Roles"]
+
+RESERVED: Final = "wsauth:"
+_NAME_LIMIT: Final = 1024
+_CACHE_LIMIT: Final = 1024
+
+Pattern = tuple[str, ...]
+
+
+class Permissions:
+    """Hold what one set of roles and names may do. Frozen; `name in permissions` answers."""
+
+    __slots__ = ("_names", "_patterns", "names")
+
+    def __init__(self, names: Iterable[str], patterns: Iterable[str] = ()) -> None:
+        self._names = frozenset(names)
+        self.names: tuple[str, ...] = tuple(sorted({*self._names, *patterns}))
+        self._patterns: tuple[Pattern, ...] = tuple(tuple(pattern.split(":")) for pattern in patterns)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.allow(name)
+
+    def allow(self, name: str) -> bool:
+        """Tell whether the permission of exactly this name is held; what is not a name is not held."""
+        if name in self._names:
+            return True
+        if not name or len(name) > _NAME_LIMIT or "*" in name or name.startswith(RESERVED):
+            return False
+        segments = name.split(":")
+        return "" not in segments and any(_match(pattern, segments) for pattern in self._patterns)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Permissions) and self.names == other.names
+
+    def __hash__(self) -> int:
+        return hash(self.names)
+
+    def __repr__(self) -> str:
+        return f"Permissions({list(self.names)!r})"
+
+
+class Roles:
+    """Hold what each role may do, and resolve identities. Compiled once per set of roles.
+
+    Args:
+        table: role → permissions, which may hold `*` and `**`.
+
+    Raises:
+        ConfigurationError: a pattern has an empty segment, reaches for `wsauth:`, or mixes `*` with text.
+    """
+
+    __slots__ = ("_compiled", "_table")
+
+    def __init__(self, table: Mapping[str, Iterable[str]]) -> None:
+        self._table = {role: _checked(role, patterns) for role, patterns in table.items()}
+        self._compiled: dict[tuple[tuple[str, ...], tuple[str, ...]], Permissions] = {}
+
+    def resolve(self, identity: Identity) -> Permissions:
+        """Return what the identity may do; a role that is not in the table gives nothing."""
+        key = (identity.roles, identity.permissions)
+        permissions = self._compiled.get(key)
+        if permissions is None:
+            if len(self._compiled) >= _CACHE_LIMIT:
+                self._compiled.clear()
+            permissions = self._compiled[key] = self._compile(identity)
+        return permissions
+
+    def _compile(self, identity: Identity) -> Permissions:
+        names = {name for name in identity.permissions if "*" not in name}
+        patterns: set[str] = set()
+        for role in identity.roles:
+            for entry in self._table.get(role, ()):
+                (patterns if "*" in entry else names).add(entry)
+        return Permissions(names, sorted(patterns))
+
+
+def _checked(role: str, patterns: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(patterns, str):
+        raise ConfigurationError(f'roles: {role!r} is a list of permissions: write ["{patterns}"]')
+    entries = tuple(patterns)
+    for entry in entries:
+        segments = entry.split(":")
+        if not entry or "" in segments:
+            raise ConfigurationError(f"roles: {role!r} has the permission {entry!r}, which has an empty segment")
+        if entry.startswith(RESERVED) or entry == RESERVED[:-1]:
+            raise ConfigurationError(f"roles: {role!r} has {entry!r}: what begins with {RESERVED} is never a role's")
+        if any("*" in segment and segment not in ("*", "**") for segment in segments):
+            raise ConfigurationError(
+                f"roles: {role!r} has {entry!r}: * stands for a whole segment, ** for any number of them"
+            )
+    return entries
+
+
+def _match(pattern: Pattern, segments: list[str]) -> bool:
+    """Match segment by segment; on a mismatch only the last `**` takes one more, so time is at most n·m."""
+    at = position = 0
+    star = mark = -1
+    while position < len(segments):
+        if at < len(pattern) and pattern[at] == "**":
+            star, mark = at, position
+            at += 1
+        elif at < len(pattern) and pattern[at] in ("*", segments[position]):
+            at += 1
+            position += 1
+        elif star >= 0:
+            mark += 1
+            at, position = star + 1, mark
+        else:
+            return False
+    return all(segment == "**" for segment in pattern[at:])

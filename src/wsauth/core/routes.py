@@ -1,0 +1,90 @@
+"""Which rules hold for which path. The path is compared as sent; the longest match wins."""
+
+from collections.abc import Iterable
+from math import inf
+from typing import Final, Literal
+
+import msgspec
+
+from wsauth.core.credentials import Source
+from wsauth.core.origins import Origins
+from wsauth.errors import ConfigurationError
+
+__all__ = ["DEFAULT_SOURCES", "Policy", "Refusals", "Routes"]
+
+Refusals = Literal["auto", "http", "close"]
+DEFAULT_SOURCES: Final[tuple[Source, ...]] = ("header", "cookie", "ticket", "subprotocol", "message")
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold one route's rules. Times in seconds, sizes in bytes; `inf` is no limit.
+
+    Attributes:
+        path: exact, or a prefix that ends in `/*`.
+        sources: where credentials may be found.
+        origins: pages that may connect.
+        require: permissions needed to connect.
+        anonymous: whether nobody may connect.
+        subprotocols: the application's own, needed where we answer before the application (in-band).
+        auth_timeout: from the handshake to being authenticated, and for one verification.
+        auth_attempts: wrong credentials and stray messages that are forgiven, but for the last.
+        grace: after the lease's end, in which it may still be renewed.
+        max_connection_age: no lease ends later.
+        max_message: of a message from the client.
+        max_unauthenticated_message: the same before it is authenticated.
+        idle_timeout: without a message in either direction.
+        refusals: `auto`, `http` or `close`.
+        access_ttl: the lease of a ticket or a password.
+    """
+
+    path: str
+    origins: Origins
+    sources: frozenset[str] = frozenset(DEFAULT_SOURCES)
+    require: tuple[str, ...] = ()
+    anonymous: bool = False
+    subprotocols: tuple[str, ...] = ()
+    auth_timeout: float = 10.0
+    auth_attempts: int = 3
+    grace: float = 10.0
+    max_connection_age: float = 86_400.0
+    max_message: int = 65_536
+    max_unauthenticated_message: int = 16_384
+    idle_timeout: float = inf
+    refusals: Refusals = "auto"
+    access_ttl: float = 300.0
+
+
+class Routes:
+    """Hold the policies of all paths.
+
+    Args:
+        policies: one for each route.
+        default: for a path that no route names.
+    """
+
+    __slots__ = ("_default", "_exact", "_prefixes")
+
+    def __init__(self, policies: Iterable[Policy], default: Policy) -> None:
+        self._default = default
+        self._exact: dict[str, Policy] = {}
+        prefixes: dict[str, Policy] = {}
+        for policy in policies:
+            table, path = (prefixes, policy.path[:-1]) if policy.path.endswith("/*") else (self._exact, policy.path)
+            if not path.startswith("/") or "*" in path:
+                raise ConfigurationError(
+                    f"routes: {policy.path!r} is not a path; write /exact, or a prefix that ends in /*"
+                )
+            if path in table:
+                raise ConfigurationError(f"routes: {policy.path!r} stands there twice")
+            table[path] = policy
+        self._prefixes = sorted(prefixes.items(), key=lambda item: len(item[0]), reverse=True)
+
+    def find(self, path: str) -> Policy:
+        """Return the policy of the longest match."""
+        policy = self._exact.get(path)
+        if policy is not None:
+            return policy
+        for prefix, candidate in self._prefixes:
+            if path.startswith(prefix):
+                return candidate
+        return self._default

@@ -1,0 +1,139 @@
+"""What a good token must claim: exact types, the right issuer, audience and type, and a time that is now.
+
+With `now` and `leeway` in seconds, a token is valid while `now < exp + leeway`, once `nbf <= now + leeway`
+and `iat <= now + leeway`, and when it was made to live (`exp - iat`, without `iat` `exp - now`) for at most
+`max_ttl`.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from wsauth.core.identity import Identity
+from wsauth.core.tokens.envelope import Envelope, shown
+from wsauth.core.tokens.rights import RoleMap, at, permissions_in, roles_in
+from wsauth.errors import Refused
+
+__all__ = ["Expectations", "identify"]
+
+_LATEST: Final = 253402300800  # the year 10000; a time in milliseconds is beyond it
+_SOMEBODY_ELSES: Final = ("events", "cnf")
+"""A security event or logout token (RFC 8417 §2.2); a token bound to a key that its bearer must show."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectations:
+    """Hold what one issuer's tokens must look like; the words are those of `[[issuers]]`.
+
+    Attributes:
+        issuer: the exact `iss`, or `None` for not checked; then `name` is the identities' issuer.
+        audience: one of these must be in `aud`; empty for not checked.
+        token_types: folded `typ` values (`folded_type`).
+        leeway, max_ttl: seconds; a `max_ttl` of 0 is no limit.
+    """
+
+    issuer: str | None
+    name: str
+    audience: frozenset[str]
+    token_types: frozenset[str]
+    required_claims: Mapping[str, Any]
+    leeway: float
+    max_ttl: float
+    subject_claim: str
+    roles_claim: str
+    permissions_claim: str
+    roles: RoleMap
+
+
+def identify(envelope: Envelope, expected: Expectations, now: float) -> Identity:
+    """Return who a token with a good signature speaks of.
+
+    Raises:
+        Refused: `token_expired` when the only thing wrong with it is its age, else `token_invalid`.
+    """
+    claims = envelope.claims
+    _check_kind(envelope, expected)
+    _check_parties(claims, expected)
+    _check_required(claims, expected.required_claims)
+    subject = at(claims, expected.subject_claim)
+    if not isinstance(subject, str) or not subject:
+        raise _invalid(f"the token's {expected.subject_claim} is not a text, or empty")
+    expires = _check_time(claims, expected, now)
+    session, token_id = claims.get("sid"), claims.get("jti")
+    return Identity(
+        subject,
+        issuer=expected.name if expected.issuer is None else expected.issuer,
+        roles=roles_in(claims, expected.roles_claim, expected.roles),
+        permissions=permissions_in(claims, expected.permissions_claim),
+        expires_at=expires,
+        session_id=session if isinstance(session, str) and session else None,
+        token_id=token_id if isinstance(token_id, str) and token_id else None,
+        auth_time=_moment(claims, "auth_time"),
+        claims=claims,
+    )
+
+
+def _check_kind(envelope: Envelope, expected: Expectations) -> None:
+    if envelope.type not in expected.token_types:
+        raise _invalid(f"the token's typ is {shown(envelope.type)}, which is not in token_types")
+    for name in _SOMEBODY_ELSES:
+        if name in envelope.claims and name not in expected.required_claims:
+            raise _invalid(f"the token has {name!r}: it is not a bearer's access token")
+
+
+def _check_parties(claims: Mapping[str, Any], expected: Expectations) -> None:
+    issuer = claims.get("iss")
+    if expected.issuer is not None and issuer != expected.issuer:
+        raise _invalid(f"the token's iss is {shown(issuer)}, and not the configured issuer")
+    if "iss" in claims and not isinstance(issuer, str):
+        raise _invalid("the token's iss is not a text")
+    if not expected.audience:
+        return
+    audience = claims.get("aud")
+    listed = [audience] if isinstance(audience, str) else audience
+    if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
+        raise _invalid("the token's aud is missing, or not a text or a list of texts")
+    if expected.audience.isdisjoint(listed):
+        raise _invalid("the token is for another audience")
+
+
+def _check_required(claims: Mapping[str, Any], required: Mapping[str, Any]) -> None:
+    for path, wanted in required.items():
+        value = at(claims, path)
+        choices = wanted if isinstance(wanted, list | tuple) else (wanted,)
+        if not any(type(value) is type(choice) and value == choice for choice in choices):
+            raise _invalid(f"the token's {path} is not what required_claims asks for")
+
+
+def _check_time(claims: Mapping[str, Any], expected: Expectations, now: float) -> float:
+    expires = _moment(claims, "exp")
+    if expires is None:
+        raise _invalid("the token has no exp: a token that never ends is not accepted")
+    issued = _moment(claims, "iat")
+    for name, moment in (("nbf", _moment(claims, "nbf")), ("iat", issued)):
+        if moment is not None and moment > now + expected.leeway:
+            raise _invalid(f"the token's {name} is in the future, by more than the leeway")
+    if expected.max_ttl and expires - (now if issued is None else issued) > expected.max_ttl:
+        raise Refused(
+            "token_invalid",
+            "the token lives longer than max_ttl",
+            mend="max_ttl of this issuer, or shorter tokens",
+        )
+    if now >= expires + expected.leeway:
+        raise Refused("token_expired", "the token's exp is past")
+    return expires + expected.leeway
+
+
+def _moment(claims: Mapping[str, Any], name: str) -> float | None:
+    """Return a NumericDate (RFC 7519 §2) or `None` where there is none; exact types, within sane bounds."""
+    if name not in claims:
+        return None
+    value = claims[name]
+    if type(value) not in (int, float) or not math.isfinite(value) or not 0 <= value < _LATEST:
+        raise _invalid(f"the token's {name} is not a time in seconds since 1970")
+    return float(value)
+
+
+def _invalid(reason: str) -> Refused:
+    return Refused("token_invalid", reason)

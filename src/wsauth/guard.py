@@ -1,0 +1,369 @@
+"""Put everything together: `Guard` is what an application holds, `Route` what it says about a path."""
+
+import logging
+import multiprocessing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import inf
+from types import UnionType
+from typing import Any, Self, TypedDict, TypeVar, Unpack, get_args
+
+from wsauth.core import events
+from wsauth.core.credentials import SOURCES
+from wsauth.core.identity import Identity
+from wsauth.core.origins import Origins
+from wsauth.core.permissions import Roles
+from wsauth.core.routes import Policy, Refusals, Routes
+from wsauth.core.units import seconds, size
+from wsauth.errors import ConfigurationError, Refused
+from wsauth.integrations.asgi.coverage import unguarded
+from wsauth.interfaces.clock import Clock
+from wsauth.interfaces.verifier import Verifier
+from wsauth.services import journal
+from wsauth.services.authentication import Authentication
+from wsauth.services.clock import SystemClock
+from wsauth.services.connections.connection import Connection
+from wsauth.services.connections.connections import Connections, Report, new_id
+from wsauth.services.connections.revocations import revoked_code
+from wsauth.services.events import Bus, Handler
+from wsauth.services.tickets import Tickets
+
+__all__ = ["Guard", "Route"]
+
+_log = logging.getLogger("wsauth")
+_Function = TypeVar("_Function", bound=Handler)
+_REVOCATION_KEPT = 86_400.0
+"""Seconds that a revocation is kept where nobody says how long a token may live."""
+
+
+class PolicyKeys(TypedDict, total=False):
+    """Be the keys of `[[routes]]` that hold for every path. Durations `"30s"`, sizes `"64KiB"`; `""` or 0 is off."""
+
+    sources: Sequence[str]
+    require: Sequence[str]
+    anonymous: bool
+    subprotocols: Sequence[str]
+    auth_timeout: str | float
+    auth_attempts: int
+    grace: str | float
+    max_connection_age: str | float
+    max_message: str | int
+    max_unauthenticated_message: str | int
+    idle_timeout: str | float
+    refusals: Refusals
+
+
+class RouteKeys(PolicyKeys, total=False):
+    """Be the keys of `[[routes]]` that the library knows, for one path."""
+
+    origins: Sequence[str]
+
+
+class Route:
+    """Say what differs on one path.
+
+    Args:
+        path: exact, or a prefix that ends in `/*`; compared as sent. The longest match wins.
+        keys: see `RouteKeys`; what is not said is as the guard says.
+    """
+
+    def __init__(self, path: str, **keys: Unpack[RouteKeys]) -> None:
+        self.path = path
+        self.keys = keys
+
+    def __repr__(self) -> str:
+        return f"Route({self.path!r}, {', '.join(f'{name}={value!r}' for name, value in self.keys.items())})"
+
+
+class Guard:
+    """Guard the WebSockets of an application.
+
+    Args:
+        verifiers: who says whether credentials are good, asked in order.
+        origins: the pages that may connect; `[]` means no browser.
+        routes: what differs on some paths; every other WebSocket path needs credentials.
+        roles: role → permissions, in which `*` stands for one segment and `**` for the rest.
+        store: `memory:`, so that revocations and tickets reach this process only.
+        access_ttl: the lease of a ticket or a password.
+        ticket_ttl: how long a ticket may wait to be used.
+        clock: for tests.
+        keys: the keys of `[[routes]]`, for every path on which a `Route` does not say otherwise.
+
+    Raises:
+        ConfigurationError: something is set up wrong.
+    """
+
+    def __init__(
+        self,
+        *,
+        verifiers: Sequence[Verifier],
+        origins: Sequence[str],
+        routes: Iterable[Route] = (),
+        roles: Mapping[str, Iterable[str]] | None = None,
+        store: str = "memory:",
+        access_ttl: str | float = "5m",
+        ticket_ttl: str | float = "30s",
+        clock: Clock | None = None,
+        **keys: Unpack[PolicyKeys],
+    ) -> None:
+        if store != "memory:":
+            raise ConfigurationError(f'store={store!r} is not in this release; "memory:" is')
+        self.origins = Origins(origins)
+        self.roles = Roles(roles or {})
+        self.verifiers = tuple(verifiers)
+        self.cookies = frozenset(c for c in (getattr(v, "cookie", "") for v in verifiers) if c)
+        clock = clock or SystemClock()
+        self.bus = Bus()
+        journal.subscribe(self.bus)
+        self._tickets = Tickets(clock, seconds(ticket_ttl, "ticket_ttl"))
+        self.authentication = Authentication(self.verifiers, self._tickets)
+        self.connections = Connections(clock, self.roles, self.authentication, self.bus)
+        defaults: RouteKeys = {"origins": tuple(origins), **keys}
+        ttl = seconds(access_ttl, "access_ttl")
+        default = _policy("", defaults, ttl)
+        policies = [_policy(route.path, defaults | route.keys, ttl) for route in routes]
+        self.routes = Routes(policies, default)
+        for policy in (default, *policies):
+            self._check_cookies(policy)
+        self._clock = clock
+        self._started = False
+
+    # Life.
+
+    async def start(self) -> None:
+        """Get ready: have the verifiers fetch their keys. Called by the lifespan, or at first use."""
+        if self._started:
+            return
+        self._started = True
+        _warn_of_workers()
+        for verifier in self.verifiers:
+            start = getattr(verifier, "start", None)
+            if start is not None:
+                await start()
+
+    async def aclose(self) -> None:
+        """Let go of timers, tasks and connections to providers."""
+        if not self._started:
+            return
+        self._started = False
+        self.connections.deadlines.close()
+        for verifier in self.verifiers:
+            aclose = getattr(verifier, "aclose", None)
+            if aclose is not None:
+                await aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    # What an application does with it.
+
+    def on(self, kind: type[events.Event] | UnionType) -> Callable[[_Function], _Function]:
+        """Have a function called with every event of a kind, or of several: `@guard.on(Connected | Closed)`."""
+        kinds = get_args(kind) or (kind,)
+        for one in kinds:
+            if not (isinstance(one, type) and issubclass(one, events.Event)):
+                raise ConfigurationError(f"guard.on takes kinds of events, not {one!r}")
+
+        def subscribe(handler: _Function) -> _Function:
+            for one in kinds:
+                self.bus.subscribe(one, handler)
+            return handler
+
+        return subscribe
+
+    async def issue_ticket(self, identity: Identity, *, path: str | None = None, origin: str | None = None) -> str:
+        """Return a single-use ticket for somebody, for `?ticket=`, the subprotocol or a message.
+
+        Args:
+            identity: whom it lets in; its `expires_at` bounds the lease that the ticket opens.
+            path: the only path it is good at.
+            origin: the only page it is good for.
+        """
+        ticket = self._tickets.issue(identity, path, origin)
+        self.bus.publish(events.TicketIssued(at=self._clock.now(), identity=identity, path=path, origin=origin))
+        return ticket
+
+    async def revoke(
+        self,
+        *,
+        subject: str | None = None,
+        issuer: str | None = None,
+        session_id: str | None = None,
+        token_id: str | None = None,
+    ) -> Report:
+        """Make credentials worthless and close what they opened, at once and without grace.
+
+        Args:
+            subject: everything issued to this identity until now.
+            issuer: whose subject or token it is; may be left out where there is only one.
+            session_id: a session and all that came from it.
+            token_id: one token, by its `jti`.
+
+        Raises:
+            ConfigurationError: not exactly one of subject, session and token was named.
+            Refused: `conflict`: the issuer was left out and several come into question.
+        """
+        if sum(name is not None for name in (subject, session_id, token_id)) != 1:
+            raise ConfigurationError("revoke: name exactly one of subject, session_id and token_id")
+        now = self._clock.now()
+        revocations = self.connections.revocations
+        if session_id is None:
+            issuer = self._issuer(issuer, subject)
+        leeway, kept = self._bounds(issuer)
+        if subject is not None and issuer is not None:
+            revocations.add_subject(issuer, subject, now + leeway, now + kept, now)
+        elif token_id is not None and issuer is not None:
+            revocations.add_token(issuer, token_id, now + kept, now)
+        elif session_id is not None:
+            revocations.add_session(session_id, now + kept, now)
+        found = self.connections.find(subject=subject, issuer=issuer, session_id=session_id, token_id=token_id)
+        self._publish(events.Revoked, subject, issuer, session_id, token_id, len(found))
+        code = "token_revoked" if token_id is not None else None
+        return await self.connections.end(
+            found, lambda c: Refused(code or revoked_code(c.identity), "revoked by guard.revoke")
+        )
+
+    async def disconnect(
+        self,
+        *,
+        subject: str | None = None,
+        issuer: str | None = None,
+        session_id: str | None = None,
+        connection_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> Report:
+        """Close connections; their credentials stay good.
+
+        Args:
+            subject: all of this identity's.
+            issuer: whose subject it is; may be left out where there is only one.
+            session_id: all of this session's.
+            connection_id: this one.
+            retry_after: seconds after which the client may come back; `None` asks it to stay away.
+
+        Raises:
+            ConfigurationError: not exactly one of subject, session and connection was named.
+            Refused: `conflict`: the issuer was left out and several come into question.
+        """
+        if sum(name is not None for name in (subject, session_id, connection_id)) != 1:
+            raise ConfigurationError("disconnect: name exactly one of subject, session_id and connection_id")
+        if connection_id is not None:
+            connection = self.connections.get(connection_id)
+            found = set() if connection is None else {connection}
+        else:
+            if subject is not None:
+                issuer = self._issuer(issuer, subject)
+            found = self.connections.find(subject=subject, issuer=issuer, session_id=session_id)
+        self._publish(events.Disconnected, subject, issuer, session_id, None, len(found))
+        error = Refused("disconnected", "disconnected by guard.disconnect", retry_after=retry_after)
+        return await self.connections.end(found, lambda _: error)
+
+    def connection(self, connection_id: str) -> Connection | None:
+        """Return the live connection of this id."""
+        return self.connections.get(connection_id)
+
+    def check(self, app: object) -> list[str]:
+        """Name the WebSocket routes of a Starlette or FastAPI application that this guard does not cover."""
+        return unguarded(app, self)
+
+    # Inside.
+
+    def _issuer(self, issuer: str | None, subject: str | None) -> str:
+        if issuer is not None:
+            return issuer
+        known: set[str] = {i for i in (getattr(v, "issuer", None) for v in self.verifiers) if i}
+        if subject is not None:
+            known |= self.connections.issuers_of(subject)
+        if len(known) > 1:
+            raise Refused("conflict", f"say issuer=, one of {sorted(known)}")
+        if not known:
+            raise ConfigurationError("say issuer=: no verifier names one, and nobody of that subject is connected")
+        return known.pop()
+
+    def _bounds(self, issuer: str | None) -> tuple[float, float]:
+        """Return the leeway of an issuer, and how long a revocation of its credentials is kept, in seconds."""
+        asked = [v for v in self.verifiers if issuer is None or getattr(v, "issuer", issuer) == issuer]
+        leeway = max((getattr(v, "leeway", 0.0) for v in asked), default=0.0)
+        kept = max((getattr(v, "max_ttl", _REVOCATION_KEPT) for v in asked), default=_REVOCATION_KEPT)
+        return leeway, max(kept, _REVOCATION_KEPT) + 2 * leeway
+
+    def _publish(
+        self,
+        kind: type[events.Revoked] | type[events.Disconnected],
+        subject: str | None,
+        issuer: str | None,
+        session_id: str | None,
+        token_id: str | None,
+        matched: int,
+    ) -> None:
+        event = kind(
+            at=self._clock.now(),
+            id=new_id(),
+            subject=subject,
+            issuer=issuer,
+            session_id=session_id,
+            token_id=token_id,
+            matched=matched,
+        )
+        self.bus.publish(event)
+
+    def _check_cookies(self, policy: Policy) -> None:
+        if self.cookies and policy.origins.any and "cookie" in policy.sources:
+            raise ConfigurationError(
+                f'origins=["*"] with the cookie {sorted(self.cookies)[0]!r} lets every page use its visitors\' logins'
+                f'{" at " + policy.path if policy.path else ""}: name the pages, or leave "cookie" out of sources'
+            )
+
+
+def _policy(path: str, keys: RouteKeys, access_ttl: float) -> Policy:
+    unknown = set(keys) - set(RouteKeys.__annotations__)
+    if unknown:
+        known = ", ".join(RouteKeys.__annotations__)
+        raise ConfigurationError(f"{path or 'Guard'}: unknown key {sorted(unknown)[0]!r}; known are {known}")
+    parsed: dict[str, Any] = {"path": path, "access_ttl": access_ttl}
+    for name, value in keys.items():
+        parsed[name] = _parse(name, value)
+    return Policy(**parsed)
+
+
+def _parse(name: str, value: Any) -> Any:
+    if name in ("auth_timeout", "grace"):
+        return seconds(value, name)
+    if name in ("max_connection_age", "idle_timeout"):
+        return seconds(value, name) or inf
+    if name in ("max_message", "max_unauthenticated_message"):
+        return size(value, name) or 2**63
+    if name == "origins":
+        return Origins(value)
+    if name == "sources":
+        return _sources(value)
+    if name in ("require", "subprotocols"):
+        if isinstance(value, str):
+            raise ConfigurationError(f'{name} is a list: write {name}=["{value}"]')
+        return tuple(value)
+    if name == "refusals" and value not in ("auto", "http", "close"):
+        raise ConfigurationError(f"refusals={value!r}: write auto, http or close")
+    if name == "auth_attempts" and (not isinstance(value, int) or value < 1):
+        raise ConfigurationError(f"auth_attempts={value!r}: write a number from 1")
+    return value
+
+
+def _sources(value: Sequence[str]) -> frozenset[str]:
+    if isinstance(value, str):
+        raise ConfigurationError(f'sources is a list: write sources=["{value}"]')
+    unknown = set(value) - set(SOURCES)
+    if unknown:
+        raise ConfigurationError(f"sources: unknown {sorted(unknown)[0]!r}; known are {', '.join(SOURCES)}")
+    for name in sorted(set(value) & {"insecure_query", "insecure_bare_subprotocol"}):
+        _log.warning("the source %r puts tokens where logs and histories keep them; a ticket does not", name)
+    return frozenset(value)
+
+
+def _warn_of_workers() -> None:
+    """Say once, from the second worker, that revocations in memory stay in one process."""
+    identity = getattr(multiprocessing.current_process(), "_identity", ())
+    if identity and identity[0] == 2:
+        _log.warning('several workers: with store="memory:" revocations and tickets reach one process only')

@@ -1,0 +1,86 @@
+"""HTTP requests beside the sockets: the same credentials, the same identity, permissions and revocations.
+
+A request is never answered here. Without good credentials it is nobody's, and why is kept for
+`wsauth.integrations.fastapi.identity`, which answers 401 or 403.
+"""
+
+from wsauth.core.cookies import cut_cookies
+from wsauth.core.credentials import Credentials
+from wsauth.core.handshake import authorization, check_private
+from wsauth.core.identity import NOBODY, Identity
+from wsauth.core.origins import Origins
+from wsauth.core.permissions import Permissions
+from wsauth.errors import PermissionDenied, Refused
+from wsauth.integrations.asgi.request import is_private
+from wsauth.integrations.asgi.types import Scope
+
+__all__ = ["Request", "read_credentials"]
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+
+
+class Request:
+    """Be who an HTTP request is from: `scope["wsauth"]`.
+
+    Attributes:
+        identity: who; nobody without good credentials.
+        permissions: what they may do.
+        refused: why presented credentials were not good, or that there were none.
+    """
+
+    __slots__ = ("identity", "permissions", "refused")
+
+    def __init__(self, identity: Identity, permissions: Permissions, refused: Refused | None) -> None:
+        self.identity = identity
+        self.permissions = permissions
+        self.refused = refused
+
+    def require(self, *names: str) -> Identity:
+        """Return who it is.
+
+        Raises:
+            Refused: nobody, with the reason; or `permission_denied`.
+        """
+        if self.identity is NOBODY:
+            raise self.refused or Refused("credentials_missing", "nothing was presented")
+        for name in names:
+            if not self.permissions.allow(name):
+                raise PermissionDenied(name)
+        return self.identity
+
+
+def read_credentials(scope: Scope, cookies: frozenset[str], origins: Origins) -> Credentials | None:
+    """Return what an HTTP request presents: Authorization, or a cookie that proves where it came from.
+
+    Raises:
+        Refused: it is malformed, or a cookie came with a request that another site may have made.
+    """
+    found: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if name in (b"authorization", b"cookie", b"origin"):
+            if name in found and name != b"cookie":
+                raise Refused("request_invalid", f"the header {name.decode()} came more than once")
+            found[name] = found[name] + b"; " + value if name in found else value
+    if b"authorization" in found:
+        credentials = authorization(found[b"authorization"].decode("latin-1").strip(" \t"))
+        if credentials.kind == "password":
+            check_private(is_private(scope))
+        return credentials
+    if b"cookie" not in found or not cookies:
+        return None
+    taken, _ = cut_cookies(found[b"cookie"].decode("latin-1"), cookies)
+    if not taken:
+        return None
+    if len(taken) > 1:
+        raise Refused("request_invalid", "the credential's cookie came more than once")
+    _check_origin(scope["method"], found.get(b"origin", b"").decode("latin-1"), origins)
+    name, value = taken[0]
+    return Credentials("token", value, source="cookie", cookie=name)
+
+
+def _check_origin(method: str, origin: str, origins: Origins) -> None:
+    """A cookie is sent by any page's doing: what changes something needs an allowed Origin (ASVS 3.5.1)."""
+    if origin and not origins.allow(origin):
+        raise Refused("origin_denied", "a cookie came from a page that is not allowed", mend="origins = [...]")
+    if not origin and method not in _SAFE:
+        raise Refused("csrf_failed", f"a cookie came with {method} but without an Origin")

@@ -1,0 +1,87 @@
+"""The middleware: plain ASGI, in front of any application."""
+
+import logging
+from collections.abc import Awaitable
+
+from wsauth.core.identity import NOBODY
+from wsauth.core.permissions import Permissions
+from wsauth.errors import Refused
+from wsauth.integrations.asgi.host import Host
+from wsauth.integrations.asgi.http import Request, read_credentials
+from wsauth.integrations.asgi.request import address_of, is_private, path_of, read_handshake
+from wsauth.integrations.asgi.servers import server_of
+from wsauth.integrations.asgi.types import App, AsgiMessage, Guarding, Receive, Scope, Send
+from wsauth.integrations.asgi.user import Auth, User
+
+__all__ = ["WebSocketAuthMiddleware"]
+
+_log = logging.getLogger("wsauth")
+
+
+class WebSocketAuthMiddleware:
+    """Stand in front of an application: no WebSocket reaches it without a lease.
+
+    Args:
+        app: any ASGI application.
+        guard: a `wsauth.Guard`.
+    """
+
+    def __init__(self, app: App, guard: Guarding) -> None:
+        self.app = app
+        self.guard = guard
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Take a connection, a request or the lifespan from the server."""
+        kind = scope["type"]
+        if kind == "websocket":
+            return self._websocket(scope, receive, send)
+        if kind == "http":
+            return self._http(scope, receive, send)
+        if kind == "lifespan":
+            return self._lifespan(scope, receive, send)
+        return self.app(scope, receive, send)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        guard = self.guard
+        await guard.start()
+        private = is_private(scope)
+        handshake = read_handshake(scope, guard.routes, guard.cookies, private)
+        host = Host(scope, receive, send, server_of(scope, send))
+        host.connection = guard.connections.open(handshake, host, path_of(scope), address_of(scope), private)
+        await host.run(self.app)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = await self._authenticate(scope)
+        await self.app({**scope, "wsauth": request, "user": User(request), "auth": Auth(request)}, receive, send)
+
+    async def _authenticate(self, scope: Scope) -> Request:
+        guard = self.guard
+        try:
+            credentials = read_credentials(scope, guard.cookies, guard.origins)
+            if credentials is None:
+                return Request(NOBODY, Permissions(()), None)
+            await guard.start()
+            identity = guard.authentication.recall(credentials) or await guard.authentication.verify(
+                credentials, scope["path"], ""
+            )
+            refused = guard.connections.check(identity, credentials)
+            if refused is not None:
+                raise refused
+            return Request(identity, guard.roles.resolve(identity), None)
+        except Refused as error:
+            _log.info("HTTP %s at %r: %s", error.code, scope["path"], error.reason)
+            return Request(NOBODY, Permissions(()), error)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def started() -> AsgiMessage:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self.guard.start()
+                for route in self.guard.check(scope.get("app")):
+                    _log.warning("no guard covers the WebSocket route %s", route)
+            return message
+
+        try:
+            await self.app(scope, started, send)
+        finally:
+            await self.guard.aclose()

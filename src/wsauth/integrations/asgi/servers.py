@@ -1,0 +1,64 @@
+"""What ASGI servers do differently, found by running them.
+
+uvicorn wakes a pending `receive()` when the socket is closed from another task, and shows its transport. Of every
+other server nothing is assumed: there a task of ours reads, so that the application can be woken whatever the server
+does (granian blocks a close until the pending receive has returned), and TCP ends when the application returns.
+"""
+
+from typing import Any, Protocol
+
+from wsauth.integrations.asgi.types import Scope, Send
+
+__all__ = ["Server", "server_of"]
+
+
+class _Transport(Protocol):
+    def abort(self) -> None: ...
+    def is_closing(self) -> bool: ...
+    def get_write_buffer_size(self) -> int: ...
+
+
+class Server:
+    """Be the server of one connection, as far as it can be reached from ASGI.
+
+    Attributes:
+        wakes: a pending `receive()` returns when the socket is closed from another task.
+        denies: it can answer a handshake with any HTTP response (`websocket.http.response`).
+    """
+
+    __slots__ = ("_owner", "_transport", "denies", "wakes")
+
+    def __init__(self, *, wakes: bool, denies: bool, owner: Any = None) -> None:
+        self.wakes = wakes
+        self.denies = denies
+        self._owner = owner
+        self._transport: _Transport | None = owner and owner.transport
+
+    @property
+    def flushed(self) -> bool:
+        """Tell whether everything written so far is with the kernel, as far as that can be known."""
+        return self._transport is None or self._transport.get_write_buffer_size() == 0
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether TCP is known to be gone or going."""
+        return self._transport is not None and self._transport.is_closing()
+
+    def denied(self) -> None:
+        """Spare uvicorn its error about an application that did not accept, after a denial that it sent itself."""
+        if self._owner is not None:
+            self._owner.handshake_complete = True
+
+    def abort(self) -> None:
+        """Cut TCP, where the server lets us."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def server_of(scope: Scope, send: Send) -> Server:
+    """Return the server that called the application."""
+    denies = "websocket.http.response" in (scope.get("extensions") or ())
+    owner = getattr(send, "__self__", None)
+    if owner is not None and type(owner).__module__.startswith("uvicorn.protocols.websockets."):
+        return Server(wakes=True, denies=denies, owner=owner)
+    return Server(wakes=False, denies=denies)

@@ -1,0 +1,49 @@
+"""FastAPI dependencies: `Annotated[Connection, connection()]` and `Annotated[Identity, identity("users:kick")]`."""
+
+from typing import Any
+
+from fastapi import Depends, HTTPException, Request, WebSocket
+
+from wsauth.core.identity import Identity
+from wsauth.core.refusals import TABLE
+from wsauth.errors import ConfigurationError, Refused
+from wsauth.integrations.asgi.http import Request as Authenticated
+from wsauth.services.connections.connection import Connection
+
+__all__ = ["connection", "identity"]
+
+_MISSING = "no guard stands in front: app.add_middleware(WebSocketAuthMiddleware, guard=guard)"
+
+
+def connection(*permissions: str) -> Any:
+    """Depend on the guarded connection of a WebSocket route, and on these permissions.
+
+    Without one of them the handshake is refused with 403 (after in-band authentication: close 3003).
+    """
+
+    def depend(websocket: WebSocket) -> Connection:
+        found = websocket.scope.get("wsauth")
+        if not isinstance(found, Connection):
+            raise ConfigurationError(_MISSING)
+        for permission in permissions:
+            found.require(permission)
+        return found
+
+    return Depends(depend)
+
+
+def identity(*permissions: str) -> Any:
+    """Depend on whoever makes an HTTP request, and on these permissions; 401 or 403 without."""
+
+    def depend(request: Request) -> Identity:
+        found = request.scope.get("wsauth")
+        if not isinstance(found, Authenticated):
+            raise ConfigurationError(_MISSING)
+        try:
+            return found.require(*permissions)
+        except Refused as error:
+            rule = TABLE.get(error.code, TABLE["credentials_invalid"])
+            headers = {"WWW-Authenticate": "Bearer"} if rule.status == 401 else None
+            raise HTTPException(rule.status or 503, rule.text, headers=headers) from None
+
+    return Depends(depend)

@@ -1,0 +1,1 @@
+"""Do. The use cases, over `core` and `interfaces`."""

@@ -1,0 +1,68 @@
+"""Find out whose credentials are presented."""
+
+import logging
+from collections.abc import Sequence
+
+from wsauth.core.credentials import Credentials
+from wsauth.core.identity import Identity
+from wsauth.errors import Refused
+from wsauth.interfaces.verifier import Recalling, Verifier
+from wsauth.services.tickets import Tickets
+
+__all__ = ["Authentication"]
+
+_log = logging.getLogger("wsauth")
+_UNKNOWN = {"token": "token_invalid", "ticket": "ticket_invalid", "password": "credentials_invalid"}
+
+
+class Authentication:
+    """Ask the verifiers, in order, and redeem tickets.
+
+    Args:
+        verifiers: who says whether credentials are good.
+        tickets: those of this process.
+    """
+
+    def __init__(self, verifiers: Sequence[Verifier], tickets: Tickets) -> None:
+        self._verifiers = list(verifiers)
+        self._recalling = [verifier for verifier in verifiers if isinstance(verifier, Recalling)]
+        self._tickets = tickets
+
+    def recall(self, credentials: Credentials) -> Identity | None:
+        """Return whose token it is when one of the verifiers remembers it; revocations are not looked at here."""
+        if credentials.kind == "token":
+            for verifier in self._recalling:
+                identity = verifier.recall(credentials)
+                if identity is not None:
+                    return identity
+        return None
+
+    async def verify(self, credentials: Credentials, path: str, origin: str) -> Identity:
+        """Return whose credentials they are.
+
+        Raises:
+            Refused: they are bad, nobody's, or could not be judged (`unavailable`).
+        """
+        if credentials.kind == "ticket":
+            return self._tickets.redeem(credentials.secret, path, origin)
+        for verifier in self._verifiers:
+            if credentials.cookie and getattr(verifier, "cookie", "") != credentials.cookie:
+                continue
+            identity = await self._ask(verifier, credentials)
+            if identity is not None:
+                return identity
+        raise Refused(_UNKNOWN[credentials.kind], f"no verifier takes this {credentials.kind}")
+
+    async def _ask(self, verifier: Verifier, credentials: Credentials) -> Identity | None:
+        name = type(verifier).__name__
+        try:
+            identity: object = await verifier.verify(credentials)
+        except Refused:
+            raise
+        except Exception as error:  # noqa: BLE001  a verifier is anybody's code, and its failure lets nobody in
+            _log.error("%s failed with %s, so nobody gets in by it", name, type(error).__name__)
+            raise Refused("unavailable", f"{name} failed with {type(error).__name__}", retry_after=1) from None
+        if identity is None or isinstance(identity, Identity):
+            return identity
+        _log.error("%s answered %s, which is neither an Identity nor None", name, type(identity).__name__)
+        raise Refused("unavailable", f"{name} answered {type(identity).__name__}", retry_after=1)

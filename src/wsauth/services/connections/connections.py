@@ -1,0 +1,207 @@
+"""All connections of a process: found by identity, session and token, and ended together."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Collection
+from random import Random
+
+import msgspec
+
+from wsauth.core.credentials import Credentials
+from wsauth.core.events import About
+from wsauth.core.handshake import Handshake
+from wsauth.core.identity import Identity
+from wsauth.core.permissions import Roles
+from wsauth.core.protocol.machine import Machine
+from wsauth.core.refusals import ID_LENGTH
+from wsauth.errors import Refused
+from wsauth.interfaces.clock import Clock
+from wsauth.interfaces.transport import Transport
+from wsauth.services.authentication import Authentication
+from wsauth.services.connections.connection import Connection
+from wsauth.services.connections.deadlines import Deadlines
+from wsauth.services.connections.revocations import Revocations
+from wsauth.services.events import Bus
+
+__all__ = ["Connections", "Nodes", "Report", "new_id"]
+
+READABLE_LIMIT = 100
+"""Refused handshakes that are accepted at the same time, so that their pages can read why."""
+_ANSWER_TIMEOUT = 2.0
+"""Seconds after which a report is given although something is still open."""
+_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
+
+
+class Nodes(msgspec.Struct, frozen=True):
+    """Count the processes that a report is about."""
+
+    live: int
+    answered: int
+    silent: int
+
+
+class Report(msgspec.Struct, frozen=True):
+    """Say what a revocation or a disconnection did.
+
+    Attributes:
+        matched: connections it concerned.
+        closed: those whose close frame was handed to the kernel.
+        cut: those whose transport was cut.
+        nodes: processes that were asked.
+        slowest: seconds until the last of them was closed or cut.
+        complete: whether all of them were, within two seconds.
+        scope: `process` where the store is in memory.
+    """
+
+    matched: int
+    closed: int
+    cut: int
+    nodes: Nodes
+    slowest: float
+    complete: bool
+    scope: str
+
+
+class Connections:
+    """Hold the connections of a process.
+
+    Args:
+        clock: tells the time.
+        roles: turn roles into permissions.
+        authentication: says whose credentials are presented.
+        bus: takes events.
+
+    Attributes:
+        refusing: refused handshakes that were accepted so that their pages can read why.
+    """
+
+    def __init__(self, clock: Clock, roles: Roles, authentication: Authentication, bus: Bus) -> None:
+        self.clock = clock
+        self.authentication = authentication
+        self.bus = bus
+        self.deadlines = Deadlines(clock)
+        self.revocations = Revocations()
+        self._roles = roles
+        self._all: dict[str, Connection] = {}
+        self._by_key: dict[object, set[Connection]] = {}
+        self._draw = Random(secrets.randbits(64)).random  # noqa: S311  spreads renewals; guards nothing
+        self.refusing: set[Connection] = set()
+
+    def open(self, handshake: Handshake, transport: Transport, path: str, address: str, private: bool) -> Connection:
+        """Make the connection of a handshake."""
+        machine = Machine(
+            About(secrets.token_urlsafe(16), path, address, private),
+            handshake,
+            self._roles,
+            opened_at=self.clock.now(),
+            draw=self._draw,
+            new_id=new_id,
+            readable=len(self.refusing) < READABLE_LIMIT,
+        )
+        connection = self._all[machine.about.connection_id] = Connection(self, machine, transport)
+        return connection
+
+    def get(self, connection_id: str) -> Connection | None:
+        """Return the live connection of this id."""
+        return self._all.get(connection_id)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def index(self, connection: Connection, identity: Identity | None) -> None:
+        """Make the connection findable as this identity's, and as nobody else's."""
+        for key in connection.keys:
+            found = self._by_key[key]
+            found.discard(connection)
+            if not found:
+                del self._by_key[key]
+        connection.keys = () if identity is None else _keys(identity)
+        for key in connection.keys:
+            self._by_key.setdefault(key, set()).add(connection)
+
+    def remove(self, connection: Connection) -> None:
+        """Forget a connection whose transport is gone."""
+        if self._all.pop(connection.id, None) is not None:
+            self.index(connection, None)
+            self.refusing.discard(connection)
+            self.deadlines.set(connection, float("inf"))
+
+    def check(self, identity: Identity, credentials: Credentials) -> Refused | None:
+        """Return why a good credential is dead, or `None`."""
+        if not len(self.revocations):
+            return None
+        issued_at = self.clock.now() if credentials.kind == "password" else _issued_at(identity)
+        return self.revocations.check(identity, issued_at)
+
+    def find(
+        self,
+        *,
+        subject: str | None = None,
+        issuer: str | None = None,
+        session_id: str | None = None,
+        token_id: str | None = None,
+    ) -> set[Connection]:
+        """Return the connections that all of these name."""
+        asked: list[object] = []
+        if subject is not None:
+            asked.append((issuer, subject))
+        if session_id is not None:
+            asked.append(("session", session_id, None))
+        if token_id is not None:
+            asked.append(("token", issuer, token_id))
+        found = [self._by_key.get(key, set()) for key in asked]
+        return set.intersection(*found) if found else set()
+
+    def issuers_of(self, subject: str) -> set[str]:
+        """Return the issuers of the identities of this subject that are connected."""
+        return {c.identity.issuer for c in self._all.values() if c.identity.subject == subject}
+
+    async def end(self, connections: Collection[Connection], error: Callable[[Connection], Refused]) -> Report:
+        """Close these connections, each with its error, and report, at the latest after two seconds."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        slowest = began
+        endings = []
+        for connection in connections:
+            ending = connection.ending()
+            endings.append(ending)
+            connection.end(error(connection))
+
+        def note(_: object) -> None:
+            nonlocal slowest
+            slowest = loop.time()
+
+        for ending in endings:
+            ending.add_done_callback(note)
+        if endings:
+            await asyncio.wait(endings, timeout=_ANSWER_TIMEOUT)
+        done = [ending.result() for ending in endings if ending.done()]
+        return Report(
+            matched=len(endings),
+            closed=done.count("closed"),
+            cut=done.count("cut"),
+            nodes=Nodes(live=1, answered=1, silent=0),
+            slowest=slowest - began,
+            complete=len(done) == len(endings),
+            scope="process",
+        )
+
+
+def new_id() -> str:
+    """Return a refusal's id: 12 characters that cannot be mistaken for each other, 60 random bits."""
+    number = secrets.randbits(5 * ID_LENGTH)
+    return "".join(_ALPHABET[(number >> 5 * place) & 31] for place in range(ID_LENGTH))
+
+
+def _keys(identity: Identity) -> tuple[object, ...]:
+    keys: list[object] = [identity.key]
+    if identity.session_id is not None:
+        keys.append(("session", identity.session_id, None))
+    if identity.token_id is not None:
+        keys.append(("token", identity.issuer, identity.token_id))
+    return tuple(keys)
+
+
+def _issued_at(identity: Identity) -> float | None:
+    issued_at = identity.claims.get("iat")
+    return issued_at if isinstance(issued_at, int | float) else None

@@ -1,0 +1,92 @@
+"""One structure for the deadlines of all connections of a process; no task and no timer per connection."""
+
+from heapq import heapify, heappop, heappush
+from math import inf
+from typing import Protocol
+
+from wsauth.interfaces.clock import Clock, Timer
+
+__all__ = ["Deadlines", "Due"]
+
+_TICK = 1.0
+"""Seconds after which the clock is looked at again, so that a machine that slept is noticed."""
+_SLACK = 1024
+"""Outdated entries that are kept before the heap is made anew."""
+
+
+class Due(Protocol):
+    """Be something with a deadline; `due_at` belongs to `Deadlines`."""
+
+    due_at: float
+
+    def wake(self, now: float) -> None:
+        """Do what is due."""
+
+
+class Deadlines:
+    """Wake each connection at its deadline.
+
+    Args:
+        clock: tells the time and calls back.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._heap: list[tuple[float, int, Due]] = []
+        self._order = 0
+        self._outdated = 0
+        self._timer: Timer | None = None
+        self._timer_at = inf
+
+    def set(self, what: Due, when: float) -> None:
+        """Wake `what` at `when` (seconds since the epoch) instead of any time set before; `inf` is never."""
+        if what.due_at < inf:
+            self._outdated += 1
+        what.due_at = when
+        if when < inf:
+            self._order += 1
+            heappush(self._heap, (when, self._order, what))
+            if when < self._timer_at:
+                self._arm()
+        if self._outdated > _SLACK and self._outdated * 2 > len(self._heap):
+            self._tidy()
+
+    def __len__(self) -> int:
+        return len(self._heap) - self._outdated
+
+    def close(self) -> None:
+        """Wake nobody any more."""
+        self._heap.clear()
+        self._outdated = 0
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._timer_at = None, inf
+
+    def _tidy(self) -> None:
+        latest: dict[int, tuple[float, int, Due]] = {}
+        for entry in self._heap:
+            if entry[2].due_at == entry[0]:
+                latest[id(entry[2])] = entry
+        self._heap = list(latest.values())
+        self._outdated = 0
+        heapify(self._heap)
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = min(self._heap[0][0], self._clock.now() + _TICK)
+        self._timer = self._clock.call_at(self._timer_at, self._run)
+
+    def _run(self) -> None:
+        now = self._clock.now()
+        self._timer, self._timer_at = None, -inf
+        while self._heap and self._heap[0][0] <= now:
+            when, _, what = heappop(self._heap)
+            if what.due_at != when:
+                self._outdated -= 1
+                continue
+            what.due_at = inf
+            what.wake(now)
+        self._timer_at = inf
+        if self._heap:
+            self._arm()

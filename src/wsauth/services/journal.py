@@ -1,0 +1,60 @@
+"""Explain in the log what happened: for every no the rule that said it, what it saw, the line to change."""
+
+import logging
+
+from wsauth.core import events
+from wsauth.services.events import Bus
+
+__all__ = ["subscribe"]
+
+_log = logging.getLogger("wsauth")
+
+
+def subscribe(bus: Bus) -> None:
+    """Write refusals and endings at INFO, connections at DEBUG; expected life makes no noise by default."""
+    for kind in (events.HandshakeRefused, events.RenewalRefused, events.MessageRefused):
+        bus.subscribe(kind, _refused)
+    for ending in (events.Revoked, events.Disconnected):
+        bus.subscribe(ending, _ended)
+    for step in (events.Connected, events.Renewed, events.RightsChanged, events.Expired, events.Closed):
+        bus.subscribe(step, _lived)
+
+
+def _refused(event: events.RefusalEvent) -> None:
+    if not _log.isEnabledFor(logging.INFO):
+        return
+    mend = f"; to allow it: {event.mend}" if event.mend else ""
+    _log.info(
+        "%s %s at %s from %s%s: %s%s (id=%s)",
+        type(event).__name__,
+        event.code,
+        _clean(event.about.path),
+        event.about.address or "?",
+        f" by {event.source}" if event.source else "",
+        _clean(event.reason),
+        _clean(mend),
+        event.id,
+    )
+
+
+def _ended(event: events.EndingEvent) -> None:
+    named = {name: getattr(event, name) for name in ("subject", "issuer", "session_id", "token_id")}
+    what = ", ".join(f"{name}={value!r}" for name, value in named.items() if value is not None)
+    _log.info("%s %s: %d connections (id=%s)", type(event).__name__, what, event.matched, event.id)
+
+
+def _lived(event: events.ConnectionEvent) -> None:
+    if _log.isEnabledFor(logging.DEBUG):
+        who = str(event.identity) if event.identity else "nobody"
+        _log.debug(
+            "%s %s %s at %s",
+            type(event).__name__,
+            event.about.connection_id,
+            _clean(who),
+            _clean(event.about.path),
+        )
+
+
+def _clean(text: str) -> str:
+    """Return text that cannot forge a log line (CWE-117)."""
+    return text.encode("unicode_escape").decode() if not text.isprintable() else text

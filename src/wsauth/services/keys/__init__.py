@@ -1,0 +1,1 @@
+"""Where an issuer's keys come from: configured, or fetched and kept."""

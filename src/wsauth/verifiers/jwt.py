@@ -1,0 +1,260 @@
+"""Judge JSON Web Tokens (RFC 7519) that one issuer signed, as RFC 8725 and RFC 9068 ask."""
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from wsauth.core import units
+from wsauth.core.credentials import Credentials
+from wsauth.core.identity import Identity
+from wsauth.core.tokens.claims import Expectations, identify
+from wsauth.core.tokens.envelope import Envelope, folded_type, open_envelope, shown
+from wsauth.core.tokens.keys import ASYMMETRIC, SUPPORTED
+from wsauth.core.tokens.rights import role_map
+from wsauth.core.tokens.verified import LIFETIME, VerifiedTokens
+from wsauth.errors import ConfigurationError, Refused
+from wsauth.interfaces.clock import Clock
+from wsauth.services.clock import SystemClock
+from wsauth.services.keys.configured import keys_of_jwks, keys_of_pem, keys_of_secret
+from wsauth.services.keys.keysets import Keys, RemoteKeys
+
+__all__ = ["JWTVerifier"]
+
+_MAX_LEEWAY: Final = 60.0
+
+_log = logging.getLogger("wsauth")
+
+
+class JWTVerifier:
+    """Judge the JWTs of one issuer.
+
+    Its keys come from one of `jwks_url`, `jwks`, `public_key` and `secret`, and with none of them from OpenID
+    Connect Discovery.
+
+    Args:
+        issuer: the exact `iss`. `None` says that it is not checked: every JWT is this verifier's, and `name`
+            stands for the issuer in the identities.
+        audience: what `aud` must have, or several of which it must have one. `None`: it is not checked.
+        jwks_url: where the key set is fetched; https, or http on this machine.
+        jwks: a key set as a value, or the path of its file.
+        public_key: a PEM text, or the path of its file.
+        secret: for HS256: at least 32 bytes, as text, bytes or a `SecretStr`.
+        algorithms: of HS256, RS256, PS256, ES256, EdDSA; empty for what the keys can do.
+        token_types: accepted `typ` values; a missing one is `JWT`.
+        required_claims: claim (or dotted path) → its value, or a list of which it must be one.
+        leeway: how far clocks may differ; at most 60 seconds.
+        max_ttl: a token that lives longer is refused; 0 is no limit.
+        subject_claim: whose value, a text, is the subject.
+        roles_claim: a claim or a dotted path: a list of names, or one name.
+        permissions_claim: the same, or a space-delimited text.
+        roles: their names to ours, `"*"` for all; a role that is not in it is dropped.
+        cookie: the cookie in which this issuer's token may also come.
+        name: the identities' issuer where `issuer` is `None`; `jwt` if it is not given.
+        clock: what time it is.
+
+    Raises:
+        ConfigurationError: something cannot work or would not be safe.
+    """
+
+    def __init__(
+        self,
+        *,
+        issuer: str | None,
+        audience: str | Sequence[str] | None,
+        jwks_url: str | None = None,
+        jwks: Mapping[str, object] | str | Path | None = None,
+        public_key: str | bytes | Path | None = None,
+        secret: object = None,
+        algorithms: str | Sequence[str] = (),
+        token_types: Sequence[str] = ("at+jwt", "JWT"),
+        required_claims: Mapping[str, Any] | None = None,
+        leeway: str | float = "30s",
+        max_ttl: str | float = "24h",
+        subject_claim: str = "sub",
+        roles_claim: str = "roles",
+        permissions_claim: str = "scope",
+        roles: str | Mapping[str, Any] | None = None,
+        cookie: str = "",
+        name: str = "",
+        clock: Clock | None = None,
+    ) -> None:
+        self.issuer = _issuer(issuer)
+        self.cookie = cookie
+        self.name = name or "jwt"
+        self.leeway = _leeway(leeway)
+        self.max_ttl = units.seconds(max_ttl, "max_ttl")
+        self.clock: Clock = SystemClock() if clock is None else clock
+        self._expected = Expectations(
+            issuer=self.issuer,
+            name=self.name,
+            audience=_audience(audience),
+            token_types=_token_types(token_types),
+            required_claims=dict(required_claims or {}),
+            leeway=self.leeway,
+            max_ttl=self.max_ttl,
+            subject_claim=subject_claim,
+            roles_claim=roles_claim,
+            permissions_claim=permissions_claim,
+            roles=role_map(roles or {}),
+        )
+        self._allowed = _algorithms(algorithms)
+        self._verified = VerifiedTokens()
+        self._keys = self._source(jwks_url, jwks, public_key, secret)
+        self._warn()
+
+    def __repr__(self) -> str:
+        return f"JWTVerifier(issuer={self.issuer!r})"
+
+    async def start(self) -> None:
+        """Fetch the keys now, where they have to be fetched; a failure is logged and made good later."""
+        await self._keys.start()
+
+    async def aclose(self) -> None:
+        """Stop fetching keys."""
+        await self._keys.aclose()
+
+    def recall(self, credentials: Credentials) -> Identity | None:
+        """Return who presented a token that was found good a moment ago, without waiting; else `None`."""
+        token = self._token(credentials)
+        return None if token is None else self._verified.get(token, self.clock.now())
+
+    async def verify(self, credentials: Credentials) -> Identity | None:
+        """Return whom the token speaks of, or `None` when it is no JWT or another issuer's.
+
+        Raises:
+            Refused: `token_invalid`, `token_expired`, or `unavailable` while there are no keys.
+        """
+        token = self._token(credentials)
+        if token is None:
+            return None
+        known = self._verified.get(token, self.clock.now())
+        if known is not None:
+            return known
+        envelope = open_envelope(token)
+        if envelope is None or (self.issuer is not None and envelope.claims.get("iss") != self.issuer):
+            return None
+        if envelope.algorithm not in self._allowed:
+            raise Refused(
+                "token_invalid",
+                f"the token's alg is {shown(envelope.algorithm)}, not one of {', '.join(self._allowed)}",
+                mend="algorithms of this issuer",
+            )
+        keys = await self._keys.obtain(envelope.key_id)
+        # From here on nothing waits: a key that is taken away empties the cache before or after this.
+        key = keys.choose(envelope.algorithm, envelope.key_id)
+        if key is None:
+            raise _no_key(envelope)
+        key.verify(envelope.algorithm, envelope.signed, envelope.signature)
+        return self._good(token, envelope)
+
+    def _good(self, token: str, envelope: Envelope) -> Identity:
+        now = self.clock.now()
+        identity = identify(envelope, self._expected, now)
+        until = min(now + LIFETIME, self._keys.good_until)
+        if identity.expires_at is not None:
+            until = min(until, identity.expires_at)
+        self._verified.put(token, identity, until)
+        return identity
+
+    def _token(self, credentials: Credentials) -> str | None:
+        if credentials.kind != "token":
+            return None
+        if credentials.source == "cookie" and (not self.cookie or credentials.cookie != self.cookie):
+            return None
+        return credentials.secret
+
+    def _source(
+        self,
+        jwks_url: str | None,
+        jwks: Mapping[str, object] | str | Path | None,
+        public_key: str | bytes | Path | None,
+        secret: object,
+    ) -> Keys:
+        given = {"jwks_url": jwks_url or None, "jwks": jwks, "public_key": public_key, "secret": secret}
+        names = [name for name, value in given.items() if value is not None]
+        if len(names) > 1:
+            raise ConfigurationError(f"{' and '.join(names)}: the keys come from one place, drop the rest")
+        # An empty secret or key is an unset variable, and no reason to look for keys elsewhere.
+        if secret is not None:
+            return keys_of_secret(secret, self._allowed)
+        if public_key is not None:
+            return keys_of_pem(public_key, self._allowed)
+        if jwks is not None:
+            return keys_of_jwks(jwks, self._allowed)
+        return self._remote(jwks_url or "")
+
+    def _remote(self, jwks_url: str) -> RemoteKeys:
+        if not jwks_url and self.issuer is None:
+            raise ConfigurationError(
+                "there are no keys: give jwks_url, jwks, public_key or secret, or the issuer for discovery"
+            )
+        self._allowed = tuple(name for name in self._allowed if name in ASYMMETRIC)
+        if not self._allowed:
+            raise ConfigurationError(f"algorithms: HS256 needs a secret; fetched keys can {', '.join(ASYMMETRIC)}")
+        return RemoteKeys(
+            jwks_url=jwks_url,
+            issuer=self.issuer or "",
+            allowed=self._allowed,
+            clock=self.clock,
+            on_removed=self._verified.clear,
+        )
+
+    def _warn(self) -> None:
+        if self.issuer is None:
+            _log.warning("JWTVerifier: issuer=None: every token signed with these keys is accepted")
+        if not self._expected.audience:
+            _log.warning("%r: audience=None: tokens made for other services are accepted here", self)
+
+
+def _issuer(issuer: object) -> str | None:
+    if issuer is None or issuer is False:
+        return None
+    if not isinstance(issuer, str) or not issuer:
+        raise ConfigurationError('issuer: write the exact `iss`, "https://…", or None (false) to not check it')
+    return issuer
+
+
+def _audience(audience: object) -> frozenset[str]:
+    if audience is None or audience is False:
+        return frozenset()
+    if not isinstance(audience, Collection) or not audience:
+        raise ConfigurationError("audience: write a name, a list of names, or None (false) to not check it")
+    return frozenset(_names(audience, "audience"))
+
+
+def _token_types(types: str | Sequence[str]) -> frozenset[str]:
+    names = _names(types, "token_types")
+    if not names:
+        raise ConfigurationError('token_types: write at least one typ; ["at+jwt", "JWT"] is the default')
+    return frozenset(folded_type(each) for each in names)
+
+
+def _leeway(leeway: str | float) -> float:
+    value = units.seconds(leeway, "leeway")
+    if value > _MAX_LEEWAY:
+        raise ConfigurationError(f'leeway = {leeway!r} is more than 60 s: set the clocks right, and write "30s"')
+    return value
+
+
+def _algorithms(algorithms: str | Sequence[str]) -> tuple[str, ...]:
+    names = _names(algorithms, "algorithms") or SUPPORTED
+    for name in names:
+        if name not in SUPPORTED:
+            raise ConfigurationError(f"algorithms: {name!r} is not one of {', '.join(SUPPORTED)}")
+    return names
+
+
+def _names(value: Collection[str], name: str) -> tuple[str, ...]:
+    names = (value,) if isinstance(value, str) else tuple(value)
+    if not all(isinstance(each, str) and each for each in names):
+        raise ConfigurationError(f"{name}: write a list of names")
+    return names
+
+
+def _no_key(envelope: Envelope) -> Refused:
+    named = "no kid" if envelope.key_id is None else f"the kid {shown(envelope.key_id)}"
+    return Refused(
+        "token_invalid",
+        f"the token has {named} and the alg {shown(envelope.algorithm)}: that means no key, or several",
+    )

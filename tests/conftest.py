@@ -1,0 +1,79 @@
+"""What the tests find on this machine, and the rule that nothing is skipped where CI=true."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+CI = os.environ.get("CI", "").lower() in {"1", "true"}
+NODE_TESTS = Path(__file__).parent / "node"
+
+settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("local", deadline=None)
+settings.load_profile("ci" if CI else "local")
+
+
+def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if CI and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{reason} (nothing may be skipped where CI=true)"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that would be skipped where CI=true; an expected failure stays one."""
+    report = yield
+    _fail_if_skipped(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Fail a module that would be skipped as a whole where CI=true."""
+    report = yield
+    _fail_if_skipped(report)
+    return report
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run async tests on asyncio, the loop that every server here uses."""
+    return "asyncio"
+
+
+def _executable(*names: str, package: str) -> Path:
+    for name in names:
+        if found := shutil.which(name):
+            return Path(found)
+    pytest.skip(f"none of {', '.join(names)} is here: apt-get install {package}")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """Find a headless Chromium; WSAUTH_CHROMIUM names another one."""
+    if named := os.environ.get("WSAUTH_CHROMIUM"):
+        return _executable(named, package="chromium-headless-shell, or mend WSAUTH_CHROMIUM")
+    return _executable("chromium-headless-shell", "chromium", package="chromium-headless-shell")
+
+
+@pytest.fixture(scope="session")
+def curl() -> Path:
+    """Find curl."""
+    return _executable("curl", package="curl")
+
+
+@pytest.fixture(scope="session")
+def node() -> Path:
+    """Find node 20 or newer, with the npm package ws installed in tests/node (run scripts from there)."""
+    found = _executable("node", package="nodejs")
+    version = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    if int(version.removeprefix("v").split(".")[0]) < 20:
+        pytest.skip(f"node {version} is older than 20")
+    if not (NODE_TESTS / "node_modules" / "ws").is_dir():
+        pytest.skip("the npm package ws is not in tests/node/node_modules: npm ci --prefix tests/node")
+    return found
