@@ -69,11 +69,7 @@ def main(given: Sequence[str]) -> None:
     (target / "middleware.md").write_text(report.markdown(found, samples, *run))
     (target / "middleware.json").write_text(report.as_json(found, samples, *run))
     draw(found, target / "middleware.png")
-    print(
-        "\n".join(
-            [*report.result_lines(found), "", *report.sample_lines(samples), *report.memory_lines(samples)]
-        )
-    )
+    print("\n".join([*report.result_lines(found), "", *report.sample_lines(samples), *report.memory_lines(samples)]))
     print(f"\nwritten: {target}/middleware.md, .png, .json")
 
 

@@ -23,9 +23,7 @@ def draw(found: Sequence[Result], path: Path) -> None:
     axes.invert_yaxis()
     axes.axvline(1, color="#888888", linewidth=0.8, zorder=0)
     axes.set_xlim(0, max([1.5, *(max(result.ratio or 0, result.row.target) for result in found)]) + 0.4)
-    axes.set_xlabel(
-        "ratio to the baseline of the same round (median; the black tick is the target)", fontsize=9
-    )
+    axes.set_xlabel("ratio to the baseline of the same round (median; the black tick is the target)", fontsize=9)
     axes.set_title("wsauth's middleware", loc="left", fontsize=12, fontweight="bold")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)

@@ -57,9 +57,7 @@ def results(rows: Sequence[Row], samples: Samples) -> list[Result]:
     for row in rows:
         ours, theirs = samples[row.measured], samples[row.against]
         pairs = zip(ours, theirs, strict=True)
-        ratios = [
-            row.ratio(one.value, other.value) for one, other in pairs if one.value > 0 and other.value > 0
-        ]
+        ratios = [row.ratio(one.value, other.value) for one, other in pairs if one.value > 0 and other.value > 0]
         found.append(Result(row, ratios, collected_errors([*ours, *theirs])))
     return found
 
@@ -94,8 +92,7 @@ def sample_lines(samples: Samples) -> list[str]:
         )
         remark = "" if server >= SATURATED else " (not saturated)"
         lines.append(
-            f"| {cell} | {value:,.0f} | {server:.0%}{remark} | {generator:.0%} "
-            f"| {p50 / 1000:.2f} | {p99 / 1000:.2f} |"
+            f"| {cell} | {value:,.0f} | {server:.0%}{remark} | {generator:.0%} | {p50 / 1000:.2f} | {p99 / 1000:.2f} |"
         )
     return lines
 

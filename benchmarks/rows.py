@@ -63,9 +63,7 @@ def all_rows() -> list[Row]:
         ours, plain = Cell(f"{framework}_wsauth", "echo"), Cell(f"{framework}_plain", "echo")
         rows.append(Row("messages", f"messages, 64 connections · {name}", "no auth", ours, plain, 0.98))
     rejected, written = Cell("fastapi_wsauth", "reject"), Cell("fastapi_pyjwt", "reject")
-    rows.append(
-        Row("rejections", "rejections, bad signature · FastAPI", "hand-written PyJWT", rejected, written, 1.5)
-    )
+    rows.append(Row("rejections", "rejections, bad signature · FastAPI", "hand-written PyJWT", rejected, written, 1.5))
     for framework, name in FRAMEWORKS.items():
         ours, plain = Cell(f"{framework}_wsauth", "idle"), Cell(f"{framework}_plain", "idle")
         title = f"memory per idle connection · {name}"

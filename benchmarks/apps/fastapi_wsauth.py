@@ -3,11 +3,11 @@
 from typing import Annotated
 
 from fastapi import FastAPI, WebSocket
-from wsauth.integrations.fastapi import connection
 
 from benchmarks.apps.guarded import make_guard
 from wsauth import Connection
 from wsauth.integrations.asgi import WebSocketAuthMiddleware
+from wsauth.integrations.fastapi import connection
 
 app = FastAPI()
 app.add_middleware(WebSocketAuthMiddleware, guard=make_guard())

@@ -3,10 +3,10 @@
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import WebSocketRoute
-from wsauth.integrations.asgi import WebSocketAuthMiddleware
 
 from benchmarks.apps.guarded import make_guard
 from benchmarks.apps.starlette_plain import echo
+from wsauth.integrations.asgi import WebSocketAuthMiddleware
 
 app = Starlette(
     routes=[WebSocketRoute("/ws", echo)],

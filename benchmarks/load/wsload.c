@@ -328,7 +328,7 @@ static void wind_down(void) {
     stopping = 1;
     for (int i = 0; option.mode == ECHO && i < option.connections; i++)
         while (connections[i].state == OPEN && connections[i].waiting && now() < limit) step(10);
-    for (int i = 0; i < option.connections; i++) {
+    for (int i = 0; option.mode != CONNECTS && i < option.connections; i++) {
         struct connection *c = &connections[i];
         if (c->state == OPEN && put(c, close_frame, sizeof close_frame)) c->state = CLOSING;
     }

@@ -2,7 +2,8 @@
 
 import logging
 import multiprocessing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from math import inf
 from types import UnionType
 from typing import Any, Self, TypedDict, TypeVar, Unpack, get_args
@@ -31,6 +32,7 @@ __all__ = ["Guard", "Route"]
 
 _log = logging.getLogger("wsauth")
 _Function = TypeVar("_Function", bound=Handler)
+_ELSEWHERE = "paths without a Route"
 _REVOCATION_KEPT = 86_400.0
 """Seconds that a revocation is kept where nobody says how long a token may live."""
 
@@ -119,21 +121,21 @@ class Guard:
         self.connections = Connections(clock, self.roles, self.authentication, self.bus)
         defaults: RouteKeys = {"origins": tuple(origins), **keys}
         ttl = seconds(access_ttl, "access_ttl")
-        default = _policy("", defaults, ttl)
+        default = _policy(_ELSEWHERE, defaults, ttl)
         policies = [_policy(route.path, defaults | route.keys, ttl) for route in routes]
         self.routes = Routes(policies, default)
         for policy in (default, *policies):
             self._check_cookies(policy)
         self._clock = clock
-        self._started = False
+        self.started = False
 
     # Life.
 
     async def start(self) -> None:
         """Get ready: have the verifiers fetch their keys. Called by the lifespan, or at first use."""
-        if self._started:
+        if self.started:
             return
-        self._started = True
+        self.started = True
         _warn_of_workers()
         for verifier in self.verifiers:
             start = getattr(verifier, "start", None)
@@ -141,10 +143,12 @@ class Guard:
                 await start()
 
     async def aclose(self) -> None:
-        """Let go of timers, tasks and connections to providers."""
-        if not self._started:
+        """Close what is still open, and let go of timers, tasks and connections to providers."""
+        if not self.started:
             return
-        self._started = False
+        self.started = False
+        draining = Refused("draining", "the guard was closed", retry_after=1)
+        await self.connections.end(self.connections.all(), lambda _: draining)
         self.connections.deadlines.close()
         for verifier in self.verifiers:
             aclose = getattr(verifier, "aclose", None)
@@ -220,7 +224,9 @@ class Guard:
         elif session_id is not None:
             revocations.add_session(session_id, now + kept, now)
         found = self.connections.find(subject=subject, issuer=issuer, session_id=session_id, token_id=token_id)
-        self._publish(events.Revoked, subject, issuer, session_id, token_id, len(found))
+        self._publish(
+            events.Revoked, len(found), subject=subject, issuer=issuer, session_id=session_id, token_id=token_id
+        )
         code = "token_revoked" if token_id is not None else None
         return await self.connections.end(
             found, lambda c: Refused(code or revoked_code(c.identity), "revoked by guard.revoke")
@@ -257,7 +263,7 @@ class Guard:
             if subject is not None:
                 issuer = self._issuer(issuer, subject)
             found = self.connections.find(subject=subject, issuer=issuer, session_id=session_id)
-        self._publish(events.Disconnected, subject, issuer, session_id, None, len(found))
+        self._publish(events.Disconnected, len(found), subject=subject, issuer=issuer, session_id=session_id)
         error = Refused("disconnected", "disconnected by guard.disconnect", retry_after=retry_after)
         return await self.connections.end(found, lambda _: error)
 
@@ -268,6 +274,20 @@ class Guard:
     def check(self, app: object) -> list[str]:
         """Name the WebSocket routes of a Starlette or FastAPI application that this guard does not cover."""
         return unguarded(app, self)
+
+    @contextmanager
+    def override(self, identity: Identity) -> Generator[None]:
+        """Take everybody who connects or asks, with any credentials or none, for this identity; for tests only.
+
+        Origins, paths, permissions and revocations are looked at as always.
+        """
+        authentication = self.authentication
+        before, authentication.overriding = authentication.overriding, identity
+        _log.warning("Guard.override: everybody is %s", identity)
+        try:
+            yield
+        finally:
+            authentication.overriding = before
 
     # Inside.
 
@@ -291,30 +311,15 @@ class Guard:
         return leeway, max(kept, _REVOCATION_KEPT) + 2 * leeway
 
     def _publish(
-        self,
-        kind: type[events.Revoked] | type[events.Disconnected],
-        subject: str | None,
-        issuer: str | None,
-        session_id: str | None,
-        token_id: str | None,
-        matched: int,
+        self, kind: type[events.Revoked] | type[events.Disconnected], matched: int, **named: str | None
     ) -> None:
-        event = kind(
-            at=self._clock.now(),
-            id=new_id(),
-            subject=subject,
-            issuer=issuer,
-            session_id=session_id,
-            token_id=token_id,
-            matched=matched,
-        )
-        self.bus.publish(event)
+        self.bus.publish(kind(at=self._clock.now(), id=new_id(), matched=matched, **named))
 
     def _check_cookies(self, policy: Policy) -> None:
         if self.cookies and policy.origins.any and "cookie" in policy.sources:
             raise ConfigurationError(
                 f'origins=["*"] with the cookie {sorted(self.cookies)[0]!r} lets every page use its visitors\' logins'
-                f'{" at " + policy.path if policy.path else ""}: name the pages, or leave "cookie" out of sources'
+                f' at {policy.path}: name the pages, or leave "cookie" out of sources'
             )
 
 
@@ -322,7 +327,7 @@ def _policy(path: str, keys: RouteKeys, access_ttl: float) -> Policy:
     unknown = set(keys) - set(RouteKeys.__annotations__)
     if unknown:
         known = ", ".join(RouteKeys.__annotations__)
-        raise ConfigurationError(f"{path or 'Guard'}: unknown key {sorted(unknown)[0]!r}; known are {known}")
+        raise ConfigurationError(f"{path}: unknown key {sorted(unknown)[0]!r}; known are {known}")
     parsed: dict[str, Any] = {"path": path, "access_ttl": access_ttl}
     for name, value in keys.items():
         parsed[name] = _parse(name, value)

@@ -53,7 +53,7 @@ class Connection extends EventTarget {
     this.#url = url;
     this.#options = options;
     this.ready = new Promise((...settle) => { this.#settle = settle; });
-    this.ready.catch(() => {});
+    this.ready.catch(() => {}); // unheard
     this.#connect();
   }
 
@@ -170,7 +170,7 @@ class Connection extends EventTarget {
   #end({ code = 1000, reason = "", refusal, action = "stop" }) {
     if (this.state === "closed") return;
     if (this.#socket) this.#socket.onmessage = this.#socket.onclose = null;
-    this.#socket?.close();
+    this.#socket?.close(1000);
     this.#socket = this.#question = this.#token = this.#last = this.lease = null;
     this.#sent = false;
     if (performance.now() - this.#since >= STABLE) this.#failures = 0;

@@ -38,7 +38,7 @@ class About(msgspec.Struct, frozen=True, gc=False):
     """Say which connection it is.
 
     Attributes:
-        connection_id: 22 characters; a handle that opens nothing.
+        connection_id: 32 hexadecimal digits; a handle that opens nothing.
         path: as sent, without the query.
         address: the peer's, or empty.
         private: nobody can listen (TLS or loopback); passwords need it.
@@ -155,11 +155,11 @@ class EndingEvent(Event, frozen=True, kw_only=True, gc=False):
     """
 
     id: str
-    subject: str | None
-    issuer: str | None
-    session_id: str | None
-    token_id: str | None
     matched: int
+    subject: str | None = None
+    issuer: str | None = None
+    session_id: str | None = None
+    token_id: str | None = None
 
 
 class Revoked(EndingEvent, frozen=True, kw_only=True, gc=False):

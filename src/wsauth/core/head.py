@@ -1,16 +1,17 @@
-"""The strict rules for a WebSocket request's head, over what the server in front has read (RFC 6455 section 4.2.1, RFC 9112).
+"""The strict rules for a WebSocket request's head, over what the server read (RFC 6455 section 4.2.1, RFC 9112).
 
 No Python server refuses all of these itself.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from wsauth.errors import Refused
 
 __all__ = ["Head", "check_target", "read_head"]
 
-_HOST: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _KEY: Final = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")
 _TARGET: Final = re.compile(rb"/[!-~]*")
 _ONCE: Final = frozenset(
@@ -57,8 +58,7 @@ def read_head(headers: list[tuple[bytes, bytes]]) -> Head:
                 seen[name] += b"; " + value
             else:
                 raise Refused("request_invalid", f"the header {name.decode('latin-1')} came more than once")
-    host = seen.get(b"host", b"")
-    if not _HOST.fullmatch(host.decode("latin-1")):
+    if not _is_host(seen.get(b"host", b"")):
         raise Refused("request_invalid", "the Host header is missing or not a host (RFC 9112 section 3.2)")
     if b"content-length" in seen or b"transfer-encoding" in seen:
         raise Refused("request_invalid", "the upgrade carries a body (RFC 9110 section 7.8)")
@@ -71,6 +71,11 @@ def read_head(headers: list[tuple[bytes, bytes]]) -> Head:
     if version is not None and version != b"13":
         raise Refused("request_invalid", "Sec-WebSocket-Version is not 13 (RFC 6455 section 4.4)")
     return Head(seen)
+
+
+@lru_cache(maxsize=1024)
+def _is_host(value: bytes) -> bool:
+    return _HOST.fullmatch(value) is not None
 
 
 def check_target(raw_path: bytes) -> None:

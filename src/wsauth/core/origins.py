@@ -1,4 +1,4 @@
-"""Which pages may connect (RFC 6454, RFC 6455 section 10.2): one exact comparison with a list, no parsing of the peer's text."""
+"""Which pages may connect (RFC 6454, RFC 6455 section 10.2): one exact comparison with a list, no parsing."""
 
 import re
 from collections.abc import Iterable
@@ -33,7 +33,7 @@ class Origins:
         self._allowed = frozenset(_checked(entry) for entry in entries if entry != ANY)
 
     def allow(self, origin: str) -> bool:
-        """Tell whether a page with this Origin header may connect; only letter case is folded (RFC 6455 section 4.2.2)."""
+        """Tell whether a page with this Origin may connect; only letter case is folded (RFC 6455 section 4.2.2)."""
         return self.any or origin in self._allowed or (origin.isascii() and origin.lower() in self._allowed)
 
     def __repr__(self) -> str:

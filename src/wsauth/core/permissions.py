@@ -79,7 +79,7 @@ class Roles:
         return permissions
 
     def _compile(self, identity: Identity) -> Permissions:
-        names = {name for name in identity.permissions if "*" not in name}
+        names = {name for name in identity.permissions if "*" not in name and not name.startswith(RESERVED)}
         patterns: set[str] = set()
         for role in identity.roles:
             for entry in self._table.get(role, ()):

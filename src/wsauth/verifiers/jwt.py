@@ -53,6 +53,10 @@ class JWTVerifier:
         name: the identities' issuer where `issuer` is `None`; `jwt` if it is not given.
         clock: what time it is.
 
+    Attributes:
+        expected: what a good token must claim.
+        algorithms: those that are accepted.
+
     Raises:
         ConfigurationError: something cannot work or would not be safe.
     """
@@ -85,7 +89,7 @@ class JWTVerifier:
         self.leeway = _leeway(leeway)
         self.max_ttl = units.seconds(max_ttl, "max_ttl")
         self.clock: Clock = SystemClock() if clock is None else clock
-        self._expected = Expectations(
+        self.expected = Expectations(
             issuer=self.issuer,
             name=self.name,
             audience=_audience(audience),
@@ -98,7 +102,7 @@ class JWTVerifier:
             permissions_claim=permissions_claim,
             roles=role_map(roles or {}),
         )
-        self._allowed = _algorithms(algorithms)
+        self.algorithms = _algorithms(algorithms)
         self._verified = VerifiedTokens()
         self._keys = self._source(jwks_url, jwks, public_key, secret)
         self._warn()
@@ -113,6 +117,12 @@ class JWTVerifier:
     async def aclose(self) -> None:
         """Stop fetching keys."""
         await self._keys.aclose()
+
+    def replace_keys(self, keys: Keys) -> Keys:
+        """Judge by other keys from now on and return those of before; for tests."""
+        before, self._keys = self._keys, keys
+        self._verified.clear()
+        return before
 
     def recall(self, credentials: Credentials) -> Identity | None:
         """Return who presented a token that was found good a moment ago, without waiting; else `None`."""
@@ -134,10 +144,10 @@ class JWTVerifier:
         envelope = open_envelope(token)
         if envelope is None or (self.issuer is not None and envelope.claims.get("iss") != self.issuer):
             return None
-        if envelope.algorithm not in self._allowed:
+        if envelope.algorithm not in self.algorithms:
             raise Refused(
                 "token_invalid",
-                f"the token's alg is {shown(envelope.algorithm)}, not one of {', '.join(self._allowed)}",
+                f"the token's alg is {shown(envelope.algorithm)}, not one of {', '.join(self.algorithms)}",
                 mend="algorithms of this issuer",
             )
         keys = await self._keys.obtain(envelope.key_id)
@@ -150,7 +160,7 @@ class JWTVerifier:
 
     def _good(self, token: str, envelope: Envelope) -> Identity:
         now = self.clock.now()
-        identity = identify(envelope, self._expected, now)
+        identity = identify(envelope, self.expected, now)
         until = min(now + LIFETIME, self._keys.good_until)
         if identity.expires_at is not None:
             until = min(until, identity.expires_at)
@@ -177,11 +187,11 @@ class JWTVerifier:
             raise ConfigurationError(f"{' and '.join(names)}: the keys come from one place, drop the rest")
         # An empty secret or key is an unset variable, and no reason to look for keys elsewhere.
         if secret is not None:
-            return keys_of_secret(secret, self._allowed)
+            return keys_of_secret(secret, self.algorithms)
         if public_key is not None:
-            return keys_of_pem(public_key, self._allowed)
+            return keys_of_pem(public_key, self.algorithms)
         if jwks is not None:
-            return keys_of_jwks(jwks, self._allowed)
+            return keys_of_jwks(jwks, self.algorithms)
         return self._remote(jwks_url or "")
 
     def _remote(self, jwks_url: str) -> RemoteKeys:
@@ -189,13 +199,13 @@ class JWTVerifier:
             raise ConfigurationError(
                 "there are no keys: give jwks_url, jwks, public_key or secret, or the issuer for discovery"
             )
-        self._allowed = tuple(name for name in self._allowed if name in ASYMMETRIC)
-        if not self._allowed:
+        self.algorithms = tuple(name for name in self.algorithms if name in ASYMMETRIC)
+        if not self.algorithms:
             raise ConfigurationError(f"algorithms: HS256 needs a secret; fetched keys can {', '.join(ASYMMETRIC)}")
         return RemoteKeys(
             jwks_url=jwks_url,
             issuer=self.issuer or "",
-            allowed=self._allowed,
+            allowed=self.algorithms,
             clock=self.clock,
             on_removed=self._verified.clear,
         )
@@ -203,7 +213,7 @@ class JWTVerifier:
     def _warn(self) -> None:
         if self.issuer is None:
             _log.warning("JWTVerifier: issuer=None: every token signed with these keys is accepted")
-        if not self._expected.audience:
+        if not self.expected.audience:
             _log.warning("%r: audience=None: tokens made for other services are accepted here", self)
 
 

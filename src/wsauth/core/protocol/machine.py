@@ -149,6 +149,7 @@ class Machine:
         asked = self._question.answer(number)
         if asked is None:
             return []
+        self._wake_at = inf
         self._answer(asked, outcome, now)
         return self._done(now)
 
@@ -223,7 +224,8 @@ class Machine:
             self._move(ConnectionEvent.END)
             if not told:
                 self._tell_closed(code, reason, "client", now)
-        return self._done(now)
+        out, self._out = self._out, []
+        return out
 
     def wake(self, now: float) -> list[Command]:
         """Do what is due. Calling it too early does nothing."""
@@ -276,6 +278,7 @@ class Machine:
         self._lease_state = LEASE[self._lease_state, LeaseEvent.GRANT]
         self.speaks = self.speaks or self.accepted
         self._attempts_left = self.policy.auth_attempts
+        self._messages = 0
         self._move(ConnectionEvent.GRANT)
         self._out.append(commands.Connect())
 
@@ -353,12 +356,12 @@ class Machine:
             held = self._held
             was_full = held.full
             message = held.take()
+            if was_full and not held.full:
+                self._out.append(commands.Pause("client", False))
             if self.state is State.OPEN:
                 self._open_message(message, now)
             else:
                 self._pending_message(message, now)
-            if was_full and not held.full:
-                self._out.append(commands.Pause("client", False))
 
     def _too_many_refusals(self, now: float) -> bool:
         if self._message_refusals is None:

@@ -59,8 +59,11 @@ def identify(envelope: Envelope, expected: Expectations, now: float) -> Identity
     subject = at(claims, expected.subject_claim)
     if not isinstance(subject, str) or not subject:
         raise _invalid(f"the token's {expected.subject_claim} is not a text, or empty")
+    session, token_id = claims.get("sid"), claims.get("jti", "")
+    if not isinstance(token_id, str):
+        raise _invalid("the token's jti is not a text, so it could not be revoked")
+    auth_time = _moment(claims, "auth_time")
     expires = _check_time(claims, expected, now)
-    session, token_id = claims.get("sid"), claims.get("jti")
     return Identity(
         subject,
         issuer=expected.name if expected.issuer is None else expected.issuer,
@@ -68,8 +71,8 @@ def identify(envelope: Envelope, expected: Expectations, now: float) -> Identity
         permissions=permissions_in(claims, expected.permissions_claim),
         expires_at=expires,
         session_id=session if isinstance(session, str) and session else None,
-        token_id=token_id if isinstance(token_id, str) and token_id else None,
-        auth_time=_moment(claims, "auth_time"),
+        token_id=token_id or None,
+        auth_time=auth_time,
         claims=claims,
     )
 

@@ -25,6 +25,7 @@ _TYPE: Final = re.compile(r"[!-~]{1,64}", re.ASCII)
 _TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 _FORBIDDEN: Final = ("crit", "b64", "jwk", "jku", "x5u", "x5c", "zip", "enc", "cty")
 """They change what is signed, bring a key along, or wrap another token; no access token needs them."""
+_THUMBPRINTS: Final = ("x5t", "x5t#S256")
 
 # RFC 4648 §3.5: where the last group is short, only these last characters leave the unused bits zero.
 _LAST_OF: Final = (None, "", "AQgw", "AEIMQUYcgkosw048")
@@ -104,6 +105,8 @@ def _checked_header(header: dict[str, Any]) -> tuple[str, str | None, str]:
         raise Refused("token_invalid", "the token's alg is not text")
     if "kid" in header and not (isinstance(key_id, str) and _KEY_ID.fullmatch(key_id)):
         raise Refused("token_invalid", "the token's kid is not 1 to 256 visible ASCII characters")
+    if not all(isinstance(header.get(name, ""), str) for name in _THUMBPRINTS):
+        raise Refused("token_invalid", "the token's x5t is not text")
     if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
         raise Refused("token_invalid", "the token's typ is not a media type")
     return algorithm, key_id, folded_type(kind)

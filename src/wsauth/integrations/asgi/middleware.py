@@ -43,7 +43,8 @@ class WebSocketAuthMiddleware:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         guard = self.guard
-        await guard.start()
+        if not guard.started:
+            await guard.start()
         private = is_private(scope)
         handshake = read_handshake(scope, guard.routes, guard.cookies, private)
         host = Host(scope, receive, send, server_of(scope, send))
@@ -56,11 +57,15 @@ class WebSocketAuthMiddleware:
 
     async def _authenticate(self, scope: Scope) -> Request:
         guard = self.guard
+        overriding = guard.authentication.overriding
+        if overriding is not None:
+            return Request(overriding, guard.roles.resolve(overriding), None)
         try:
             credentials = read_credentials(scope, guard.cookies, guard.origins)
             if credentials is None:
                 return Request(NOBODY, Permissions(()), None)
-            await guard.start()
+            if not guard.started:
+                await guard.start()
             identity = guard.authentication.recall(credentials) or await guard.authentication.verify(
                 credentials, scope["path"], ""
             )

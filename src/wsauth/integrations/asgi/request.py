@@ -1,5 +1,6 @@
 """Read the handshake from a WebSocket scope."""
 
+from functools import lru_cache
 from ipaddress import ip_address
 
 from wsauth.core.handshake import Handshake, read
@@ -50,10 +51,13 @@ def _offers(scope: Scope) -> list[str]:
 
 def is_private(scope: Scope) -> bool:
     """Tell whether nobody can listen: TLS, or a peer on loopback."""
-    if scope.get("scheme") in ("wss", "https"):
-        return True
+    return scope.get("scheme") in ("wss", "https") or _is_loopback(address_of(scope))
+
+
+@lru_cache(maxsize=1024)
+def _is_loopback(address: str) -> bool:
     try:
-        return ip_address(address_of(scope)).is_loopback
+        return ip_address(address).is_loopback
     except ValueError:
         return False
 

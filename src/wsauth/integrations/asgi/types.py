@@ -27,6 +27,7 @@ class Guarding(Protocol):
     origins: Origins
     roles: Roles
     routes: Routes
+    started: bool
 
     async def start(self) -> None:
         """Get ready; harmless when it is."""

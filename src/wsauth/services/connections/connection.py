@@ -1,8 +1,9 @@
 """One connection: what applications see of it, and the runner of its machine."""
 
 import asyncio
+from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from wsauth.core.identity import NOBODY, Identity
 from wsauth.core.permissions import Permissions
@@ -28,7 +29,7 @@ class Connection:
     """Be one WebSocket connection under the guard.
 
     Attributes:
-        id: a handle, 22 characters; it opens nothing.
+        id: a handle of 32 hexadecimal digits; it opens nothing.
     """
 
     __slots__ = (
@@ -155,9 +156,12 @@ class Connection:
         self.perform(self.machine.end(error, self._service.clock.now(), close))
 
     def gone(self, code: int, reason: str) -> None:
-        """Take it that the transport is gone."""
+        """Take it that the transport is gone; again is harmless."""
+        if self.machine.state is State.CLOSED:
+            return
         self.perform(self.machine.gone(code, reason, self._service.clock.now()))
         self.ended("cut")
+        self._transport = _GONE
 
     def wake(self, now: float) -> None:
         """Do what is due."""
@@ -175,43 +179,46 @@ class Connection:
         return self._ended
 
     def perform(self, ordered: list[Command]) -> None:
-        """Carry out what the machine ordered."""
-        question: Verify | None = None
-        transport = self._transport
+        """Carry out what the machine ordered.
+
+        An answer that is known at once makes what stands behind its question outdated: that is at most a `WakeAt`.
+        """
         for command in ordered:
-            match command:
-                case commands.Deliver(message):
-                    transport.deliver(message)
-                case commands.WakeAt(when):
-                    self._service.deadlines.set(self, when)
-                case Verify():
-                    question = command
-                case commands.Tell(event):
-                    self._service.bus.publish(event)
-                case commands.Accept(subprotocol):
-                    if self.machine.state is State.CLOSING:
-                        self._service.refusing.add(self)
-                    transport.accept(subprotocol)
-                case commands.Connect():
-                    transport.connect()
-                case commands.Send(text):
-                    transport.send_control(text)
-                case commands.Pause(side, paused):
-                    transport.pause(side, paused)
-                case commands.Refuse(refusal):
-                    transport.refuse(refusal)
-                case commands.Close(code, reason):
-                    transport.close(code, reason)
-                case commands.Abort():
-                    transport.abort()
-        if question is not None:
-            self._begin(question)
-        elif self.machine.state is State.CLOSED:
+            if type(command) is Verify:
+                known = self._service.authentication.recall(command.credentials)
+                if known is not None:
+                    self.answer(command, known)
+                    return
+                self._transport.verify(command)
+            else:
+                _CARRY_OUT[type(command)](self, command)
+        if self.machine.state is State.CLOSED:
             self._service.remove(self)
 
-    def _begin(self, question: Verify) -> None:
-        known = self._service.authentication.recall(question.credentials)
-        if known is None:
-            self._transport.verify(question)
-        else:
-            self.answer(question, known)
+    def _accept(self, command: commands.Accept) -> None:
+        if self.machine.state is State.CLOSING:
+            self._service.refusing.add(self)
+        self._transport.accept(command.subprotocol)
+
+
+class _Gone:
+    """Be the transport of a connection that has none any more; it also frees the host without a collection."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None
+
+
+_GONE: Final[Any] = _Gone()
+
+_CARRY_OUT: Final[dict[type[Command], Callable[[Connection, Any], None]]] = {
+    commands.Abort: lambda connection, _: connection._transport.abort(),
+    commands.Accept: Connection._accept,
+    commands.Close: lambda connection, close: connection._transport.close(close.code, close.reason),
+    commands.Connect: lambda connection, _: connection._transport.connect(),
+    commands.Deliver: lambda connection, deliver: connection._transport.deliver(deliver.message),
+    commands.Pause: lambda connection, pause: connection._transport.pause(pause.side, pause.paused),
+    commands.Refuse: lambda connection, refuse: connection._transport.refuse(refuse.refusal),
+    commands.Send: lambda connection, send: connection._transport.send_control(send.text),
+    commands.Tell: lambda connection, tell: connection._service.bus.publish(tell.event),
+    commands.WakeAt: lambda connection, wake: connection._service.deadlines.set(connection, wake.when),
+}

@@ -75,6 +75,13 @@ class Connections:
         refusing: refused handshakes that were accepted so that their pages can read why.
     """
 
+    clock: Clock
+    authentication: Authentication
+    bus: Bus
+    deadlines: Deadlines
+    revocations: Revocations
+    refusing: set[Connection]
+
     def __init__(self, clock: Clock, roles: Roles, authentication: Authentication, bus: Bus) -> None:
         self.clock = clock
         self.authentication = authentication
@@ -84,17 +91,19 @@ class Connections:
         self._roles = roles
         self._all: dict[str, Connection] = {}
         self._by_key: dict[object, set[Connection]] = {}
-        self._draw = Random(secrets.randbits(64)).random  # noqa: S311  spreads renewals; guards nothing
-        self.refusing: set[Connection] = set()
+        self._random = Random(secrets.randbits(128))  # noqa: S311  handles that open nothing, spread renewals
+        self.refusing = set()
 
     def open(self, handshake: Handshake, transport: Transport, path: str, address: str, private: bool) -> Connection:
         """Make the connection of a handshake."""
+        if self.authentication.overriding is not None:
+            handshake.override()
         machine = Machine(
-            About(secrets.token_urlsafe(16), path, address, private),
+            About(f"{self._random.getrandbits(128):032x}", path, address, private),
             handshake,
             self._roles,
             opened_at=self.clock.now(),
-            draw=self._draw,
+            draw=self._random.random,
             new_id=new_id,
             readable=len(self.refusing) < READABLE_LIMIT,
         )
@@ -104,6 +113,10 @@ class Connections:
     def get(self, connection_id: str) -> Connection | None:
         """Return the live connection of this id."""
         return self._all.get(connection_id)
+
+    def all(self) -> list[Connection]:
+        """Return every connection whose transport is not yet gone."""
+        return list(self._all.values())
 
     def __len__(self) -> int:
         return len(self._all)

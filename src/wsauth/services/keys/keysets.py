@@ -140,9 +140,7 @@ class RemoteKeys:
 
     async def aclose(self) -> None:
         """Stop fetching."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_timer()
         task, self._fetching = self._fetching, None
         if task is not None:
             task.cancel()
@@ -160,7 +158,7 @@ class RemoteKeys:
             await asyncio.wait([self._fetching])
 
     def _begin(self) -> None:
-        self._timer = None
+        self._stop_timer()
         if self._fetching is None:
             self._fetching = asyncio.get_running_loop().create_task(self._fetch())
 
@@ -214,9 +212,13 @@ class RemoteKeys:
         now = self.clock.now()
         self._next_fetch = now + cooldown
         self._due = now + again
+        self._stop_timer()
+        self._timer = self.clock.call_at(self._due, self._begin)
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self.clock.call_at(self._due, self._begin)
+            self._timer = None
 
     def _source(self) -> str:
         return self._jwks_url or self._issuer

@@ -194,10 +194,16 @@ def test_required_claims_are_equal(required: dict[str, Any], held: dict[str, Any
         assert "required_claims" in refusal(claims(**held), required_claims=required).reason
 
 
-def test_ids_of_an_odd_type_are_left_out() -> None:
-    """`sid` and `jti` that are no texts are no ids."""
-    alice = identity(claims(sid=7, jti=["x"]))
-    assert (alice.session_id, alice.token_id) == (None, None)
+@pytest.mark.parametrize("token_id", [None, 7, ["x"], True, {}])
+def test_a_token_id_is_a_text(token_id: object) -> None:
+    """A `jti` by which the token could not be revoked is refused; an empty one is none."""
+    assert "jti" in refusal(claims() | {"jti": token_id}).reason
+    assert identity(claims(jti="")).token_id is None
+
+
+def test_a_session_id_of_an_odd_type_is_left_out() -> None:
+    """A `sid` that is no text is somebody's own claim."""
+    assert identity(claims(sid=7)).session_id is None
 
 
 def test_reasons_hold_no_claims() -> None:

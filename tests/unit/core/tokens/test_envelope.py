@@ -92,10 +92,12 @@ def test_a_header_that_changes_the_rules_is_refused(name: str) -> None:
         {"typ": 1},
         {"typ": ""},
         {"typ": "J W T"},
+        {"x5t": None},
+        {"x5t#S256": 7},
     ],
 )
 def test_header_members_have_exact_types(changes: dict[str, object]) -> None:
-    """`alg`, `kid` and `typ` are texts of a plain shape."""
+    """`alg`, `kid`, `typ` and thumbprints are texts of a plain shape."""
     with pytest.raises(Refused) as refused:
         open_envelope(forged(as_json(HEADER | changes), as_json(claims())))
     assert refused.value.code == "token_invalid"

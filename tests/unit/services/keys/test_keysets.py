@@ -22,7 +22,7 @@ class Kept:
     def __init__(self, **settings: Any) -> None:
         self.clock = SteppedClock()
         self.removals = 0
-        names = {"jwks_url": "", "issuer": "", "allowed": ASYMMETRIC, "clock": self.clock}
+        names: dict[str, Any] = {"jwks_url": "", "issuer": "", "allowed": ASYMMETRIC, "clock": self.clock}
         self.keys = RemoteKeys(**names | settings, on_removed=self.removed)
 
     def removed(self) -> None:

@@ -1,0 +1,75 @@
+"""The guard of every application under test, and the names that the tests share with it."""
+
+import asyncio
+import os
+
+from tests.issuing import AUDIENCE, ISSUER
+from wsauth import Credentials, Guard, Identity, JWTVerifier, PasswordVerifier, Route
+
+SECRET_VARIABLE = "WSAUTH_TEST_SECRET"
+PASSWORDS = "passwords"
+PASSWORD = "correct horse battery staple"
+PAGE = "https://app.example.com"
+COOKIE = "login"
+SLOW = "slow-"
+EVERY_SOURCE = (
+    "header",
+    "basic",
+    "cookie",
+    "ticket",
+    "subprotocol",
+    "message",
+    "insecure_query",
+    "insecure_bare_subprotocol",
+)
+GRACE = 1.0
+"""Seconds that a lease may still be renewed after its end."""
+
+
+class SlowVerifier:
+    """Know the opaque tokens `slow-SECONDS-SUBJECT`, and think for so long."""
+
+    async def verify(self, credentials: Credentials) -> Identity | None:
+        """Return whose it is, later."""
+        if credentials.kind != "token" or not credentials.secret.startswith(SLOW):
+            return None
+        _, seconds, subject = credentials.secret.split("-", 2)
+        await asyncio.sleep(float(seconds))
+        return Identity(subject, issuer=ISSUER)
+
+
+def check_password(username: str, password: str) -> Identity | None:
+    """Take one password for everybody but Mallory."""
+    good = password == PASSWORD and not username.startswith("mallory")
+    return Identity(username, issuer=PASSWORDS) if good else None
+
+
+def make_guard() -> Guard:
+    """Make a guard whose routes differ as little as the tests need; leases have no leeway and a second of grace."""
+    jwt = JWTVerifier(
+        issuer=ISSUER, audience=AUDIENCE, secret=os.environ[SECRET_VARIABLE], leeway=0, roles="*", cookie=COOKIE
+    )
+    return Guard(
+        verifiers=[jwt, PasswordVerifier(check_password), SlowVerifier()],
+        origins=[PAGE],
+        roles={"member": ["chat:*:read"], "admin": ["chat:**"]},
+        grace=GRACE,
+        auth_timeout=20,
+        max_message=4 * 1024 * 1024,
+        routes=[
+            Route("/every", sources=EVERY_SOURCE),
+            Route("/header", sources=["header"]),
+            Route("/anonymous", anonymous=True),
+            Route("/admin", require=["chat:admin"]),
+            Route("/http", refusals="http"),
+            Route("/close", refusals="close"),
+            Route("/elsewhere", origins=["https://elsewhere.example.com"]),
+            Route("/v2", subprotocols=["chat.v2"]),
+            Route("/hurried", auth_timeout=1),
+            Route("/strict", auth_attempts=1),
+            Route("/small", max_message=64),
+            Route("/idle", idle_timeout=1),
+            Route("/brief", max_connection_age=2),
+            Route("/patient", grace=30),
+        ],
+    )
