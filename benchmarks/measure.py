@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks import generator
 from benchmarks.generator import Load
 from benchmarks.rows import Cell
-from benchmarks.subject import Subject, serving, settled_memory
+from benchmarks.subject import NotStarted, Subject, serving, settled_memory
 from benchmarks.tokens import SEEN, TokenFiles
 
 IN_FLIGHT = 32
@@ -57,8 +57,11 @@ class Meter:
 
     def measure(self, cell: Cell) -> Sample:
         """Start the cell's server, warm it up, load it, and stop it."""
-        with serving(cell.app) as subject:
-            return self.loads[cell.load](subject, cell.app)
+        try:
+            with serving(cell.app) as subject:
+                return self.loads[cell.load](subject, cell.app)
+        except NotStarted:
+            return Sample(0.0, 0.0, 0.0, 0, 0, {"server did not start": 1})
 
     def run(self, subject: Subject, mode: str, tokens: Path, **options: object) -> Load:
         """Run the generator with tokens in the Authorization header, as long as a measurement lasts."""

@@ -15,6 +15,10 @@ CORE = 0
 ROOT = Path(__file__).resolve().parent.parent
 
 
+class NotStarted(Exception):
+    """A server ended before it accepted connections."""
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """A running server."""
@@ -43,7 +47,7 @@ def serving(name: str) -> Iterator[Subject]:
     try:
         line = process.stdout.readline() if process.stdout else ""
         if not line:
-            sys.exit(f"the server {name} did not start: its own message is above")
+            raise NotStarted(f"{name}: its own message is above")
         yield Subject(process.pid, int(line))
     finally:
         process.terminate()

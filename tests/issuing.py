@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -214,11 +215,11 @@ def response(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
 
 
 @asynccontextmanager
-async def provider() -> AsyncGenerator[Provider]:
-    """Run a provider on a free port."""
+async def provider(tls: ssl.SSLContext | None = None) -> AsyncGenerator[Provider]:
+    """Run a provider on a free port, over TLS where a context is given."""
     it = Provider()
-    server = await asyncio.start_server(it.handle, "127.0.0.1", 0)
-    it.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(it.handle, "127.0.0.1", 0, ssl=tls)
+    it.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield it
     finally:

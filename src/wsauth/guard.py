@@ -307,7 +307,7 @@ class Guard:
         """Return the leeway of an issuer, and how long a revocation of its credentials is kept, in seconds."""
         asked = [v for v in self.verifiers if issuer is None or getattr(v, "issuer", issuer) == issuer]
         leeway = max((getattr(v, "leeway", 0.0) for v in asked), default=0.0)
-        kept = max((getattr(v, "max_ttl", _REVOCATION_KEPT) for v in asked), default=_REVOCATION_KEPT)
+        kept = max((getattr(v, "max_ttl", _REVOCATION_KEPT) or inf for v in asked), default=_REVOCATION_KEPT)
         return leeway, max(kept, _REVOCATION_KEPT) + 2 * leeway
 
     def _publish(

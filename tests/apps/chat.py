@@ -192,4 +192,9 @@ async def pushed(subject: str, text: str) -> None:
         seen[subject].append("OSError")
 
 
-app = WebSocketAuthMiddleware(chat, guard=guard)
+guarded = WebSocketAuthMiddleware(chat, guard=guard)
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Be what the servers run."""
+    await guarded(scope, receive, send)

@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from tests.apps.guarding import PAGE
-from tests.conformance.differences import DIFFERENCES, Difference
+from tests.conformance.differences import DIFFERENCES
 from tests.issuing import claims, signed
 from tests.servers import Running
 
@@ -64,9 +64,8 @@ class Refusal:
 class Socket:
     """Be one open WebSocket."""
 
-    def __init__(self, connection: ClientConnection, difference: Difference) -> None:
+    def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
-        self._difference = difference
 
     async def say(self, message: Any) -> None:
         """Send text or bytes as they are, anything else as JSON."""
@@ -106,12 +105,11 @@ class Socket:
             return messages
 
     async def closed(self, code: int, reason: str = "") -> str:
-        """Wait for the close frame: this code, and a reason that begins so where the server sends reasons."""
+        """Wait for the close frame with this code and a reason that begins so; return the reason."""
         left = await self.rest()
         got = self.connection.close_code, self.connection.close_reason or ""
         assert got[0] == code, (got, left)
-        if self._difference.reasons:
-            assert got[1].startswith(reason), got
+        assert got[1].startswith(reason), got
         return got[1]
 
 
@@ -161,7 +159,7 @@ class Site:
             proxy=None,
             max_size=None,
         ) as connection:
-            yield Socket(connection, self.difference)
+            yield Socket(connection)
 
     async def refused(self, path: str = "/echo", **presented: Any) -> Refusal:
         """Connect, and return how that was refused."""
@@ -188,7 +186,7 @@ class Site:
             assert (refusal.status, refusal.code) == (status, code), vars(refusal)
             check_problem(refusal)
         elif close:
-            assert (refusal.status, refusal.close) == (0, close), vars(refusal)
+            assert (refusal.status, refusal.close, refusal.code) == (0, close, code), vars(refusal)
         else:
             assert (refusal.status, refusal.body) == (403, {}), vars(refusal)
         return refusal
@@ -197,9 +195,8 @@ class Site:
         """Connect as an allowed page, and check that the refusal is accepted and closed, so that it can be read."""
         refusal = await self.refused(path, **({"origin": PAGE} | presented))
         assert (refusal.status, refusal.close) == (0, close), vars(refusal)
-        if self.difference.reasons:
-            assert refusal.code == code, vars(refusal)
-            assert f"{code};id=" in refusal.reason
+        assert refusal.code == code, vars(refusal)
+        assert f"{code};id=" in refusal.reason
         return refusal
 
     async def get(self, path: str, **headers: str) -> httpx2.Response:

@@ -12,12 +12,14 @@ class Difference:
     Attributes:
         denies: refuses a handshake with the HTTP response it is told to. Where it cannot, the refusal is accepted
             and closed; where that would show a page what it must not see, it is a bare 403.
-        reasons: sends the close reason.
+        headers: sends the headers that come with the application's accept.
+        checks: refuses some malformed handshakes itself, with a bare 400, before wsauth sees them.
         cuts: lets TCP be cut while a close frame cannot be written. Elsewhere the server's own limits decide.
     """
 
     denies: bool = True
-    reasons: bool = True
+    headers: bool = True
+    checks: bool = False
     cuts: bool = False
 
 
@@ -27,8 +29,9 @@ DIFFERENCES = {
     "uvicorn-wsproto": Difference(cuts=True),
     # Its transport cannot be reached from ASGI.
     "hypercorn": Difference(),
-    # Written in Rust: the same.
-    "granian": Difference(),
-    # Does not know the extension websocket.http.response, and its close() takes no reason.
-    "daphne": Difference(denies=False, reasons=False),
+    # Written in Rust: the same. Takes no headers from the accept.
+    "granian": Difference(headers=False),
+    # Does not know the extension websocket.http.response, takes no headers from the accept, and autobahn below it
+    # refuses an empty Origin and the same subprotocol twice.
+    "daphne": Difference(denies=False, headers=False, checks=True),
 }

@@ -13,6 +13,7 @@ from wsauth.browser import SCRIPT
 pytestmark = pytest.mark.anyio
 
 LEASE = {**IDENTITY, **RIGHTS}
+SLOW = "() => { tokens[0] = new Promise((give) => { window.give = give; }); }"
 
 
 def test_it_stays_small() -> None:
@@ -52,11 +53,21 @@ async def test_a_cookie_needs_no_token(client: Client) -> None:
     await line.say("auth_expiring", expires_in=30)
     await client.tab.run("() => socket.send('after')")
     assert await line.hear() == "after"
+    assert await client.get("log.length") == 1
 
 
 @pytest.mark.parametrize(
     "message",
-    ['{"type":"auth_success"}', '{"type":"author","wsauth":1}', 'say "wsauth" to {', '{"wsauth":1}', "[1]", ""],
+    [
+        '{"type":"auth_success"}',
+        '{"type":"auth_success","of":"wsauth"}',
+        '{"type":"auth_success","wsauth":2}',
+        '{"type":"author","wsauth":1}',
+        'say "wsauth" to {',
+        '{"wsauth":1}',
+        "[1]",
+        "",
+    ],
 )
 async def test_the_applications_messages_are_untouched(client: Client, message: str) -> None:
     """What is not a control message reaches the application as it was sent."""
@@ -204,7 +215,7 @@ async def test_nobody_is_logged_in(client: Client) -> None:
 async def test_a_token_that_comes_too_late(client: Client) -> None:
     """A token that getToken gives after close() is never sent."""
     await client.connect("replaced")
-    await client.tab.run("() => { tokens[0] = new Promise((give) => { window.give = give; }); }")
+    await client.tab.run(SLOW)
     line = await client.peer.line()
     await line.require()
     await client.tab.until("() => asked.length")
@@ -212,6 +223,46 @@ async def test_a_token_that_comes_too_late(client: Client) -> None:
     assert await line.gone() == (1000, "")
     with pytest.raises(ConnectionClosed):
         await line.hear()
+    await client.passes(60)
+    assert (client.peer.knocks, await client.get("socket.state")) == (1, "closed")
+
+
+async def test_a_refused_renewal(client: Client) -> None:
+    """A renewal that is refused leaves the lease as it is, and is tried once more with a fresh token."""
+    line = await opened(client, "first", "old", "fresh", renew_in=100)
+    await client.passes(100)
+    assert (await line.hear())["token"] == "old"
+    await line.refuse("token_expired", "refresh")
+    await client.told("refusal")
+    assert await client.get("socket.state") == "open"
+    assert (await line.hear())["token"] == "fresh"
+
+
+async def test_closing_on_a_refusal(client: Client) -> None:
+    """An application that closes when it hears of a refusal is not asked for another token."""
+    await client.connect("bad", "never")
+    await client.tab.run("() => socket.addEventListener('refusal', () => socket.close())")
+    line = await client.peer.line()
+    await line.require()
+    await line.hear()
+    await line.refuse("token_invalid", "login")
+    assert await line.gone() == (1000, "")
+    assert await client.get("[socket.state, asked]") == ["closed", [False]]
+
+
+async def test_one_question_at_a_time(client: Client) -> None:
+    """While getToken is still looking for a token it is not asked for another one."""
+    line = await opened(client, "first", "replaced", "third")
+    await client.tab.run(SLOW)
+    await line.say("auth_expiring", expires_in=30)
+    await line.say("auth_expiring", expires_in=20)
+    await line.refuse("token_expired", "refresh")
+    await client.told("refusal")
+    await client.tab.run("() => give('slow')")
+    assert (await line.hear())["token"] == "slow"
+    await line.grant()
+    await client.told("renewed")
+    assert await client.get("asked") == [False, True]
 
 
 async def test_tokens_leave_no_trace(client: Client) -> None:

@@ -78,6 +78,33 @@ async def test_login_is_tried_once(client: Client) -> None:
     assert await client.get("asked") == [False, True, True]
 
 
+async def test_a_success_gives_the_fresh_try_back(client: Client) -> None:
+    """A client that once needed a fresh token, and got in with it, may try a fresh one again."""
+    await client.connect("bad", "second", "third")
+    line = await client.peer.line()
+    await line.require()
+    await line.hear()
+    await line.refuse("token_invalid", "login")
+    assert (await line.hear())["token"] == "second"
+    await line.grant()
+    await client.told("open")
+    await line.close(3000, "token_revoked;id=a1B2c3D4e5F6")
+    assert (await client.told("close"))["retryIn"] == 250
+    await client.passes(0.3)
+    assert await (await client.peer.line()).admit() == "third"
+
+
+async def test_renewing_after_the_end(client: Client) -> None:
+    """renew() on a socket that was closed for good connects again, with a fresh token."""
+    line = await opened(client, "first", "second")
+    await line.close(1000, "done")
+    await client.told("close")
+    await client.tab.run("() => socket.renew()")
+    await client.passes(0)
+    assert await (await client.peer.line()).admit() == "second"
+    assert await client.get("asked") == [False, True]
+
+
 async def test_refresh_comes_before_the_handshake(client: Client) -> None:
     """After a lease that ended, the fresh token is there before the next handshake begins."""
     line = await opened(client, "first", "offline", "second")
@@ -139,6 +166,33 @@ async def test_a_stable_socket_forgets_failures(client: Client, lifetime: int, d
     await client.passes(lifetime)
     await line.cut()
     assert (await client.told("close", 2))["retryIn"] == delay
+
+
+async def test_a_fresh_token_that_nobody_asked_for(client: Client) -> None:
+    """A token got for a handshake that then needed none is dropped, and not sent at the next renewal."""
+    line = await opened(client, "first", "dropped", "third")
+    await line.close(3000, "token_expired;id=a1B2c3D4e5F6")
+    await client.told("close")
+    await client.passes(0.3)
+    line = await client.peer.line()
+    await line.grant(renew_in=100)
+    await client.told("open", 2)
+    await client.passes(100)
+    assert (await line.hear())["token"] == "third"
+
+
+async def test_a_renewal_forgets_failures(client: Client) -> None:
+    """A socket whose lease was renewed begins the backoff anew."""
+    line = await opened(client, "first", "second")
+    await line.cut()
+    await client.told("close")
+    await client.passes(0.25)
+    line = await client.peer.line()
+    await line.admit()
+    await line.grant()
+    await client.told("renewed")
+    await line.cut()
+    assert (await client.told("close", 2))["retryIn"] == 250
 
 
 async def test_close_ends_everything(client: Client) -> None:

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["NOBODY", "Identity"]
+__all__ = ["NOBODY", "OWN_ISSUER", "Identity"]
+
+OWN_ISSUER: Final = "wsauth"
+"""The issuer of our own users; nobody else's."""
 
 
 class Identity:
@@ -25,7 +28,6 @@ class Identity:
     """
 
     __slots__ = (
-        "_frozen",
         "auth_time",
         "claims",
         "expires_at",
@@ -66,22 +68,20 @@ class Identity:
             raise TypeError("an identity's subject and issuer are text")
         if isinstance(roles, str) or isinstance(permissions, str):
             raise TypeError("roles and permissions are lists of names, not one text")
-        self.subject = subject
-        self.issuer = issuer
-        self.key = (issuer, subject)
-        self.roles = tuple(roles)
-        self.permissions = tuple(permissions)
-        self.expires_at = expires_at
-        self.session_id = session_id
-        self.token_id = token_id
-        self.auth_time = auth_time
-        self.claims = MappingProxyType(dict(claims))
-        self._frozen = True
+        put = object.__setattr__
+        put(self, "subject", subject)
+        put(self, "issuer", issuer)
+        put(self, "key", (issuer, subject))
+        put(self, "roles", tuple(roles))
+        put(self, "permissions", tuple(permissions))
+        put(self, "expires_at", expires_at)
+        put(self, "session_id", session_id)
+        put(self, "token_id", token_id)
+        put(self, "auth_time", auth_time)
+        put(self, "claims", MappingProxyType(dict(claims)))
 
     def __setattr__(self, name: str, value: object) -> None:
-        if hasattr(self, "_frozen"):
-            raise AttributeError(f"an identity is frozen: {name} cannot be set")
-        object.__setattr__(self, name, value)
+        raise AttributeError(f"an identity is frozen: {name} cannot be set")
 
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"an identity is frozen: {name} cannot be removed")

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -114,7 +114,7 @@ class Browser:
         self.server = server
         self.origin = origin
         self.cookies = dict(cookies)
-        self._opened: list[BrowserSocket] = []
+        self._opened = ExitStack()
 
     def connect(self, path: str, protocols: Sequence[str] = ()) -> BrowserSocket:
         """Do what `new WebSocket(url, protocols)` does; a refused handshake is a socket closed with 1006.
@@ -130,14 +130,11 @@ class Browser:
         if len(set(offered)) < len(offered) or not all(_TOKEN.fullmatch(offer) for offer in offered):
             raise ValueError("a page may offer each subprotocol once, and each is a token (RFC 6455 section 4.1)")
         url = path if urlsplit(path).scheme else self.server.ws_url + path
-        socket = BrowserSocket(self._handshake(url, offered))
-        self._opened.append(socket)
-        return socket
+        return BrowserSocket(self._handshake(url, offered))
 
     def close(self) -> None:
         """Close every socket, as leaving the page does."""
-        for socket in self._opened:
-            socket.close()
+        self._opened.close()
 
     def _handshake(self, url: str, offered: list[str]) -> "ClientConnection | None":
         from websockets.exceptions import WebSocketException
@@ -146,7 +143,7 @@ class Browser:
 
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         try:
-            connection = connect(
+            handshake = connect(
                 url,
                 origin=Origin(self.origin),
                 subprotocols=[Subprotocol(offer) for offer in offered] or None,
@@ -156,6 +153,7 @@ class Browser:
                 close_timeout=1,
                 proxy=None,
             )
+            connection = self._opened.enter_context(handshake)
         except (OSError, WebSocketException):
             return None
         if offered and connection.subprotocol is None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from wsauth.core import units
 from wsauth.core.credentials import Credentials
-from wsauth.core.identity import Identity
+from wsauth.core.identity import OWN_ISSUER, Identity
 from wsauth.core.tokens.claims import Expectations, identify
 from wsauth.core.tokens.envelope import Envelope, folded_type, open_envelope, shown
 from wsauth.core.tokens.keys import ASYMMETRIC, SUPPORTED
@@ -222,6 +222,8 @@ def _issuer(issuer: object) -> str | None:
         return None
     if not isinstance(issuer, str) or not issuer:
         raise ConfigurationError('issuer: write the exact `iss`, "https://…", or None (false) to not check it')
+    if issuer == OWN_ISSUER:
+        raise ConfigurationError(f'issuer: "{OWN_ISSUER}" is the issuer of wsauth\'s own users')
     return issuer
 
 

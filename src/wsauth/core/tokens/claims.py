@@ -5,7 +5,6 @@ and `iat <= now + leeway`, and when it was made to live (`exp - iat`, without `i
 `max_ttl`.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -133,7 +132,8 @@ def _moment(claims: Mapping[str, Any], name: str) -> float | None:
     if name not in claims:
         return None
     value = claims[name]
-    if type(value) not in (int, float) or not math.isfinite(value) or not 0 <= value < _LATEST:
+    # A truth is an int to `isinstance`; and what is no number is not between any two.
+    if type(value) not in (int, float) or not 0 <= value < _LATEST:
         raise _invalid(f"the token's {name} is not a time in seconds since 1970")
     return float(value)
 

@@ -20,9 +20,10 @@ from wsauth.core.handshake import Handshake
 from wsauth.core.protocol.commands import Message, Verify
 from wsauth.core.protocol.control import is_reserved
 from wsauth.core.protocol.states import State
+from wsauth.core.protocol.wire import SUBPROTOCOL
 from wsauth.core.refusals import Refusal
 from wsauth.errors import ConnectionClosed, PermissionDenied, Refused
-from wsauth.integrations.asgi.servers import Server
+from wsauth.integrations.asgi.servers import Server, sender_of
 from wsauth.integrations.asgi.types import App, AsgiMessage, Receive, Scope, Send
 from wsauth.integrations.asgi.user import Auth, User
 from wsauth.services.connections.connection import Connection
@@ -84,7 +85,7 @@ class Host:
     def __init__(self, scope: Scope, receive: Receive, send: Send, server: Server) -> None:
         self._scope = scope
         self._receive = receive
-        self._send = send
+        self._send = sender_of(send)
         self._server = server
         self._inbox: deque[AsgiMessage] = deque(({"type": "websocket.connect"},))
         self._outbox: deque[AsgiMessage] = deque()
@@ -273,7 +274,7 @@ class Host:
             self._put({"type": "websocket.http.response.start", "status": refusal.http_status, "headers": headers})
             self._put({"type": "websocket.http.response.body", "body": body})
         elif refusal.rule.close is not None and (handshake.browser or not handshake.origin):
-            self._put({"type": "websocket.accept", "subprotocol": None})
+            self._put({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if handshake.speaks else None})
             self._put({"type": "websocket.close", "code": refusal.close_code, "reason": refusal.close_reason})
         else:
             self._put({"type": "websocket.close", "code": 1008})

@@ -33,16 +33,19 @@ _SUSPECT: Final = re.compile(
 )
 """What any secret below has nearby; most records have nothing of it."""
 
-_FRAME: Final = re.compile(r"(?<!\S)([<>] (?:TEXT|BINARY|CONT|PING|PONG) ).*( \[[^\[\]]*\])\s*\Z", re.DOTALL)
+_FRAME: Final = re.compile(r"\A([<>] (?:TEXT|BINARY|CONT|PING|PONG) ).*( \[[^\[\]]*\])\s*\Z", re.DOTALL)
+_QUOTED: Final = r"""b?"(?:[^"\\]|\\.)*"? | b?'(?:[^'\\]|\\.)*'?"""
+"""A text or bytes literal, or what is left of one that was cut off."""
 _HEADER: Final = re.compile(
-    r"""(?ix) \b( (?:proxy-)?authorization | (?:set-)?cookie | sec-websocket-protocol )
-    ( (?:\ header)? \\?["']? \s* [:,=] \s* )
-    ( b?"[^"\r\n]*"? | b?'[^'\r\n]*'? | (?:(?!\\r|\\n)[^\r\n])* )"""
+    rf"""(?ix) ((?: (?<![a-z-]) | \\[nrt] ) (?: (?:proxy-)?authorization | (?:set-)?cookie | sec-websocket-protocol )
+    (?:\ header)? \\?["']? \s* [:,] \s*) (?: {_QUOTED} | (?:(?!\\r|\\n)[^\r\n])* )"""
 )
 _MEMBER: Final = re.compile(
-    rf"""(?ix) (\\?["'] (?:{"|".join(_NAMES)}) \\?["'] \s* : \s*) (?: \\?"(?:[^"\\]|\\[^"])* | \\?'(?:[^'\\]|\\[^'])* )"""
+    rf"""(?ix) (["'] (?:{"|".join(_NAMES)}) (?:\\?["']) \s* : \s*) (?: {_QUOTED} | \\"(?:[^"\\]|\\[^"])*(?:\\")? )"""
 )
-_PAIR: Final = re.compile(r"""(?<![\w%+.-])([\w%+.-]+)=((?:bearer|basic)(?:\s|%20|\+)+)?([^\s&"'<>,;)\]}]+)""", re.IGNORECASE)
+_PAIR: Final = re.compile(
+    rf"""(?ix) (?<![\w%+.-]) ([\w%+.-]+) = (?: {_QUOTED} | (?:(?:bearer|basic)(?:\s|%20|\+)+)? [^\s&"'<>,;)\]}}]+ )"""
+)
 _SCHEME: Final = re.compile(r"\b(bearer|basic)(\s+|%20|\+)[\w.~+/%=-]{12,}", re.IGNORECASE)
 _OFFER: Final = re.compile(r"\bwsauth\.(bearer|ticket)\.[^\s,'\"]+", re.IGNORECASE)
 _JWS: Final = re.compile(r"(?<![\w-])e[yw][\w-]{6,}\.[\w.~+/%=-]*")
@@ -55,7 +58,7 @@ def redact(text: str) -> str:
         return text
     text = _FRAME.sub(rf"\1{HIDDEN}\2", text)
     text = _OFFER.sub(rf"wsauth.\1.{HIDDEN}", text)
-    text = _HEADER.sub(rf"\1\2{HIDDEN}", text)
+    text = _HEADER.sub(rf"\1{HIDDEN}", text)
     text = _MEMBER.sub(rf'\1"{HIDDEN}"', text)
     text = _PAIR.sub(_redact_pair, text)
     text = _SCHEME.sub(rf"\1\2{HIDDEN}", text)
@@ -113,6 +116,4 @@ def _message(record: logging.LogRecord) -> str:
 
 def _redact_pair(match: re.Match[str]) -> str:
     name = match[1]
-    if unquote_plus(name).lower().strip("_") not in _NAMES or match[3] == HIDDEN:
-        return match[0]
-    return f"{name}={HIDDEN}"
+    return f"{name}={HIDDEN}" if unquote_plus(name).lower() in _NAMES else match[0]

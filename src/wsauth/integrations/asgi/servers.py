@@ -3,13 +3,15 @@
 uvicorn wakes a pending `receive()` when the socket is closed from another task, and shows its transport. Of every
 other server nothing is assumed: there a task of ours reads, so that the application can be woken whatever the server
 does (granian blocks a close until the pending receive has returned), and TCP ends when the application returns.
+daphne's own close knows no reason, and of the codes below 3000 only 1000.
 """
 
+from functools import partial
 from typing import Any, Protocol
 
-from wsauth.integrations.asgi.types import Scope, Send
+from wsauth.integrations.asgi.types import AsgiMessage, Scope, Send
 
-__all__ = ["Server", "server_of"]
+__all__ = ["Server", "sender_of", "server_of"]
 
 
 class _Transport(Protocol):
@@ -62,3 +64,18 @@ def server_of(scope: Scope, send: Send) -> Server:
     if owner is not None and type(owner).__module__.startswith("uvicorn.protocols.websockets."):
         return Server(wakes=True, denies=denies, owner=owner)
     return Server(wakes=False, denies=denies)
+
+
+def sender_of(send: Send) -> Send:
+    """Return `send`, on daphne one that closes with every code and reason that RFC 6455 section 7.4 allows."""
+    protocol: Any = send.args[0] if isinstance(send, partial) and send.args else None
+    if not type(protocol).__module__.startswith("daphne."):
+        return send
+
+    async def send_or_close(message: AsgiMessage) -> None:
+        if message["type"] == "websocket.close" and protocol.state == protocol.STATE_OPEN:
+            protocol.sendCloseFrame(code=message["code"], reasonUtf8=(message.get("reason") or "").encode())
+        else:
+            await send(message)
+
+    return send_or_close

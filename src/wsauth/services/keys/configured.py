@@ -1,10 +1,11 @@
 """Read the keys that stand in the configuration: a secret, a PEM key, or a key set as a value or a file."""
 
+import logging
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final
 
-from wsauth.core.tokens.keys import KeyRefused, KeyUnfit, VerifyingKey, from_pem, from_secret
+from wsauth.core.tokens.keys import KeyRefused, KeyUnfit, VerifyingKey, from_pem, from_secret, is_guessable
 from wsauth.core.tokens.keysets import KeySet, from_jwks
 from wsauth.core.tokens.strict_json import load_object
 from wsauth.errors import ConfigurationError
@@ -12,6 +13,7 @@ from wsauth.services.keys.keysets import ConfiguredKeys
 
 __all__ = ["keys_of_jwks", "keys_of_pem", "keys_of_secret"]
 
+_log = logging.getLogger("wsauth")
 _MAX_FILE: Final = 1024 * 1024
 
 
@@ -26,7 +28,10 @@ def keys_of_secret(secret: object, allowed: Collection[str]) -> ConfiguredKeys:
         value = value.encode()
     if not isinstance(value, bytes):
         raise ConfigurationError("secret: write text or bytes")
-    return _only("secret", lambda: from_secret(value, allowed))
+    keys = _only("secret", lambda: from_secret(value, allowed))
+    if is_guessable(value):
+        _log.warning("the secret can be guessed, and tokens with it forged: draw one with `openssl rand -hex 32`")
+    return keys
 
 
 def keys_of_pem(public_key: str | bytes | Path, allowed: Collection[str]) -> ConfiguredKeys:

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import ipaddress
 import re
+import ssl
+from functools import cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -74,10 +76,16 @@ async def fetch(url: str) -> dict[str, Any]:
         raise FetchFailed(f"what {url} answered cannot be used: {error}") from None
 
 
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Load the authorities once: it takes 15 ms, which no open socket should wait for again."""
+    return httpx2.create_ssl_context(trust_env=False)
+
+
 async def _body(url: str) -> bytes:
     headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "wsauth"}
     async with (
-        httpx2.AsyncClient(trust_env=False, follow_redirects=False, timeout=TIME_LIMIT) as client,
+        httpx2.AsyncClient(verify=_trusted(), trust_env=False, follow_redirects=False, timeout=TIME_LIMIT) as client,
         client.stream("GET", url, headers=headers) as response,
     ):
         if response.status_code != httpx2.codes.OK:

@@ -44,6 +44,14 @@ def test_a_key_without_an_id_takes_any_id_alone() -> None:
     assert KeySet([pem, other]).choose("ES256", "whatever") is None
 
 
+def test_a_known_id_never_means_a_key_without_one() -> None:
+    """A token that names a key with an id is not tried with another key that happens to fit."""
+    pem = from_pem(public_pem("RS256"), SUPPORTED)
+    keys = KeySet([pem, *key_set(EC).keys])
+    assert keys.choose("RS256", "ec") is None
+    assert keys.choose("RS256", "other") is pem
+
+
 def test_one_id_for_two_keys_names_neither() -> None:
     """An id given twice for one algorithm is nobody's, for two algorithms it names both."""
     twice = public_jwk("ES256", "other", kid="ec")

@@ -9,6 +9,7 @@ import pytest
 from tests.issuing import SECRET, SteppedClock, base64url, eventually, provider, public_jwk, response
 from wsauth.core.tokens.keys import ASYMMETRIC
 from wsauth.errors import ConfigurationError, Refused
+from wsauth.services.keys import keysets
 from wsauth.services.keys.keysets import COOLDOWN, LIFETIME, MAX_STALE, RemoteKeys
 
 OLD = public_jwk("ES256", "old", kid="old")
@@ -86,6 +87,21 @@ async def test_a_document_that_does_not_fit_gives_no_keys(changes: dict[str, Any
         assert (await kept.refused("old")).code == "unavailable"
         assert "/jwks" not in it.asked
         await kept.keys.aclose()
+
+
+async def test_a_provider_elsewhere_cannot_send_us_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An `https` issuer whose document names a loopback address in plain http gives no keys."""
+    asked = []
+
+    async def fetch(url: str) -> dict[str, Any]:
+        asked.append(url)
+        return {"issuer": "https://login.example.com", "jwks_uri": "http://127.0.0.1:9/jwks"}
+
+    monkeypatch.setattr(keysets, "fetch", fetch)
+    kept = Kept(issuer="https://login.example.com")
+    assert (await kept.refused("old")).code == "unavailable"
+    assert asked == [f"https://login.example.com{DISCOVERY}"]
+    await kept.keys.aclose()
 
 
 def test_a_url_that_may_not_be_fetched_stops_the_start() -> None:
