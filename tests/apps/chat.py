@@ -101,7 +101,7 @@ async def obey(text: str, scope: Scope, send: Send) -> bool:
     elif command == "refuse":
         await me.refuse(rest, "room: is required")
     elif command == "flood":
-        await flood(me.identity.subject, send)
+        await flood(me.identity.subject, float(rest), send)
     elif command == "raw":
         await send({"type": "websocket.send", "text": rest})
     elif command in {"who", "scope"}:
@@ -112,12 +112,12 @@ async def obey(text: str, scope: Scope, send: Send) -> bool:
     return command == "return"
 
 
-async def flood(subject: str, send: Send) -> None:
-    """Write until the socket is closed."""
+async def flood(subject: str, pause: float, send: Send) -> None:
+    """Write until the socket is closed, with so many seconds between messages."""
     try:
         while True:
-            await send({"type": "websocket.send", "bytes": bytes(1 << 20)})
-            await asyncio.sleep(0)
+            await send({"type": "websocket.send", "bytes": bytes(1 << 16)})
+            await asyncio.sleep(pause)
     except OSError:
         seen[subject].append("OSError")
         raise

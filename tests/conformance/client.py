@@ -108,7 +108,7 @@ class Socket:
         """Wait for the close frame with this code and a reason that begins so; return the reason."""
         left = await self.rest()
         got = self.connection.close_code, self.connection.close_reason or ""
-        assert got[0] == code, (got, left)
+        assert got[0] == code, (got, str(left)[-500:])
         assert got[1].startswith(reason), got
         return got[1]
 

@@ -96,7 +96,7 @@ class Life:
     """Whether a renewal waits to be verified."""
     overlapped: bool = False
     """Whether a question was ever asked before the last was settled."""
-    lease_secret: str = ""
+    lease_secret: tuple[str, str] = ("", "")
 
     def __post_init__(self) -> None:
         self.driven = Driven(self.asked, readable=self.readable)
@@ -171,14 +171,14 @@ class Life:
             old = lease.identity
             if identity.key != old.key or is_weaker(identity, old):
                 return "refused"
-            again = question.kind != "password" and question.secret == self.lease_secret
+            again = question.kind != "password" and (question.kind, question.secret) == self.lease_secret
             if again or is_older(identity, old):
                 return "unchanged" if self.machine.state is State.OPEN else "refused"
         if any(not ALL_ROLES.resolve(identity).allow(name) for name in self.policy.require):
             return "closed"
         if self._promise(identity, question.kind) <= self.now:
             return "refused"
-        self.lease_secret = question.secret
+        self.lease_secret = (question.kind, question.secret)
         return "replaced"
 
     def _promise(self, identity: Identity, kind: str) -> float:

@@ -62,7 +62,7 @@ policies = st.fixed_dictionaries(
 )
 asks = st.sampled_from(["header", "header", "page", "page", "in-band", "in-band page", "two", "foreign page"])
 lengths = st.sampled_from([1.0, 6.0, 20.0, 60.0, 300.0, 90_000.0, None])
-waits = st.sampled_from([0.0, 0.5, 1.0, 4.0, 5.0, 9.75, 10.0, 15.0, 30.0, 60.0])
+waits = st.sampled_from([0.0, 0.5, 0.5, 1.0, 1.0, 4.0, 5.0, 9.75, 10.0, 30.0])
 secrets = st.sampled_from([f"{SECRET}-{n}" for n in range(4)])
 
 
@@ -94,7 +94,7 @@ class OneConnection(RuleBasedStateMachine):
         speaks=st.sampled_from([True, True, False]),
         readable=st.booleans(),
         lasts=st.sampled_from([0.0, 1.0, 6.0, 6.0, 20.0, 60.0, 300.0]),
-        patience=st.sampled_from([3, 20, 20, 40]),
+        patience=st.sampled_from([3, 20, 40, 60]),
     )
     def begin(self, rules: dict[str, Any], how: str, speaks: bool, readable: bool, lasts: float, patience: int) -> None:
         """Come with some handshake to some route, and mostly be let in at once, for so many seconds."""
@@ -112,6 +112,17 @@ class OneConnection(RuleBasedStateMachine):
     def _begun(self) -> Life:
         self.life.fresh = []
         return self.life
+
+    def _goes_on(self) -> bool:
+        """Tell whether there is still something to find out: a closed connection is boring after a while."""
+        steps = self.life.steps
+        return self.life.machine.state is not State.CLOSED and not (len(steps) > 3 and steps[-3].before in OVER)
+
+    def _can_speak(self) -> bool:
+        return self.life.machine.accepted and not self.life.paused["client"] and self._goes_on()
+
+    def _is_late(self) -> bool:
+        return len(self.life.steps) > self.patience
 
     # What may happen.
 
@@ -138,6 +149,7 @@ class OneConnection(RuleBasedStateMachine):
         """Find the credential bad, or find nothing out."""
         self._begun().answer(Refused(code, "as the verifier said"))
 
+    @precondition(_goes_on)
     @rule(back=st.integers(0, 3), good=st.booleans())
     def answer_too_late(self, back: int, good: bool) -> None:
         """Answer a question that nobody asks any more."""
@@ -158,12 +170,8 @@ class OneConnection(RuleBasedStateMachine):
         life = self._begun()
         life.do("connected", lambda: life.driven.connect(choice))
 
-    def _can_speak(self) -> bool:
-        life = self.life
-        return life.machine.accepted and not life.paused["client"] and life.machine.state is not State.CLOSED
-
     @precondition(_can_speak)
-    @rule(length=st.sampled_from([20, 20, 9_000, 70_000]), binary=st.booleans())
+    @rule(length=st.sampled_from([20, 20, 20, 9_000, 9_000, 70_000]), binary=st.booleans())
     def speak(self, length: int, binary: bool) -> None:
         """Send a message of the application's, text or binary, short or too long."""
         life = self._begun()
@@ -192,6 +200,26 @@ class OneConnection(RuleBasedStateMachine):
             members: dict[str, Any] = {"token": secret, "ticket": secret} if form == "two" else {"token": 1}
             life.say(Said(auth(**members), "junk"))
 
+    @precondition(_can_speak)
+    @precondition(lambda self: self.life.machine.state in (*LIVE, State.PENDING))
+    @rule(
+        secret=secrets,
+        takes=st.sampled_from([0.0, 0.0, 0.5, 4.0, 6.0]),
+        lasts=st.sampled_from([6.0, 20.0, 20.0, 300.0]),
+        age=st.sampled_from([0, 0, 0, 10]),
+        pipelined=st.booleans(),
+    )
+    def renew(self, secret: str, takes: float, lasts: float, age: int, pipelined: bool) -> None:
+        """Send a token, mostly a good and newer one, and have it verified in this time; perhaps talk meanwhile."""
+        self.present(secret, "token")
+        life = self.life
+        if pipelined:
+            self.serial += 1
+            life.say(Said(f"behind {self.serial}"))
+        life.advance(takes)
+        if life.question is not None:
+            life.answer(person(ends=life.now + lasts, iat=int(life.now) - age))
+
     @rule(seconds=waits)
     def wait(self, seconds: float) -> None:
         """Let time pass."""
@@ -204,15 +232,13 @@ class OneConnection(RuleBasedStateMachine):
         life = self._begun()
         life.advance(max(0.0, life.driven.wake_at - life.now - early))
 
+    @precondition(_goes_on)
     @rule()
     def wake_too_early(self) -> None:
         """Wake the machine although it is not time yet."""
         life = self._begun()
         if life.driven.wake_at > life.now:
             life.do("woken early", lambda: life.driven.wake(life.now))
-
-    def _is_late(self) -> bool:
-        return len(self.life.steps) > self.patience
 
     @precondition(_is_late)
     @precondition(lambda self: self.life.machine.state not in OVER)
@@ -224,6 +250,7 @@ class OneConnection(RuleBasedStateMachine):
         life.do("ended", lambda: life.driven.end(code, retry_after=retry_after))
 
     @precondition(_is_late)
+    @precondition(_goes_on)
     @precondition(lambda self: self.life.machine.accepted)
     @rule(code=st.sampled_from([1000, 4001]))
     def leave(self, code: int) -> None:
@@ -232,6 +259,7 @@ class OneConnection(RuleBasedStateMachine):
         life.do("left", lambda: life.driven.leave(code))
 
     @precondition(_is_late)
+    @precondition(lambda self: self.life.machine.state is not State.CLOSED)
     @rule()
     def vanish(self) -> None:
         """Let the transport be gone."""
@@ -239,13 +267,14 @@ class OneConnection(RuleBasedStateMachine):
         life.do("gone", life.driven.gone)
 
     @precondition(lambda self: self.life.machine.state in LIVE)
-    @rule(code=st.sampled_from(["message_invalid", "permission_denied"]), times=st.sampled_from([1, 1, 11]))
+    @rule(code=st.sampled_from(["message_invalid", "permission_denied"]), times=st.sampled_from([1, 1, 1, 11]))
     def refuse_message(self, code: str, times: int) -> None:
         """Let the application refuse what it was given."""
         life = self._begun()
         for _ in range(times):
             life.do("refused", lambda: life.driven.refuse(code))
 
+    @precondition(_goes_on)
     @rule()
     def stir(self) -> None:
         """Let the application send something."""
@@ -491,6 +520,6 @@ def of_event(ordered: list[commands.Command], kind: type[events.Event]) -> list[
 
 
 OneConnection.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=30, suppress_health_check=[HealthCheck.too_slow], deadline=None
+    max_examples=500, stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow], deadline=None
 )
 TestOneConnection = OneConnection.TestCase

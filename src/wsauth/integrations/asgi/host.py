@@ -115,6 +115,7 @@ class Host:
                     await self._wait()
             if machine.state is State.CONNECTING:
                 await self._run_application(app)
+            await self._settle()
             if machine.state is State.CLOSING and not self._server.wakes:
                 await self._drain()
         finally:

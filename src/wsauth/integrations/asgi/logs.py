@@ -48,6 +48,7 @@ _PAIR: Final = re.compile(
 )
 _SCHEME: Final = re.compile(r"\b(bearer|basic)(\s+|%20|\+)[\w.~+/%=-]{12,}", re.IGNORECASE)
 _OFFER: Final = re.compile(r"\bwsauth\.(bearer|ticket)\.[^\s,'\"]+", re.IGNORECASE)
+_OFFERS: Final = re.compile(r"(['\"]subprotocols['\"]: )\[[^\]]*\]")
 _JWS: Final = re.compile(r"(?<![\w-])e[yw][\w-]{6,}\.[\w.~+/%=-]*")
 _API_KEY: Final = re.compile(r"\bwsk_[\w-]+")
 
@@ -59,6 +60,7 @@ def redact(text: str) -> str:
     text = _FRAME.sub(rf"\1{HIDDEN}\2", text)
     text = _OFFER.sub(rf"wsauth.\1.{HIDDEN}", text)
     text = _HEADER.sub(rf"\1{HIDDEN}", text)
+    text = _OFFERS.sub(rf"\1{HIDDEN}", text)
     text = _MEMBER.sub(rf'\1"{HIDDEN}"', text)
     text = _PAIR.sub(_redact_pair, text)
     text = _SCHEME.sub(rf"\1\2{HIDDEN}", text)

@@ -102,7 +102,7 @@ class Driven:
         """Let the client send one message."""
         return self.keep(self.machine.received(message, self.now))
 
-    def present(self, token: str = "fresh-token", **members: Any) -> list[Command]:
+    def present(self, token: str = "fresh-token", /, **members: Any) -> list[Command]:
         """Let the client send an `auth` message."""
         return self.say(json.dumps({"type": "auth", **(members or {"token": token})}))
 

@@ -1,0 +1,1 @@
+"""`make demo`: a small FastAPI application with a page that shows what a lease is."""
