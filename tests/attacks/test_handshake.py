@@ -1,10 +1,8 @@
 """ATTACKS.md, group "Handshake and origin", with CK-02, CK-03, CK-14 and RX-09: every test is named by its row."""
 
 import asyncio
-import json
 import time
 from base64 import b64encode
-from contextlib import suppress
 
 import pytest
 
@@ -26,14 +24,7 @@ async def attempt(target: Running, *lines: str, path: str = "/ws", without: tupl
 
 async def answer_of(target: Running, mallory: Wire) -> Answer:
     """Return the answer to a handshake; daphne's, which can only accept and close, as one of status 0."""
-    answer = await mallory.answer()
-    if answer.status == 101 and target.server == "daphne":
-        with suppress(TimeoutError):
-            end = await mallory.frame(within=0.3)
-            if end is None or end.opcode == CLOSE:
-                reason = "" if end is None else end.reason
-                return Answer(0, answer.headers, json.dumps({"code": reason}).encode())
-    return answer
+    return await (mallory.verdict() if target.server == "daphne" else mallory.answer())
 
 
 def bearer(**changes: object) -> str:

@@ -115,6 +115,17 @@ class Wire:
         except (asyncio.IncompleteReadError, ConnectionError):
             return Answer(0)
 
+    async def verdict(self) -> Answer:
+        """Return the answer to the handshake, a refusal that was accepted and closed as one of status 0."""
+        answer = await self.answer()
+        if answer.status == 101:
+            with suppress(TimeoutError):
+                end = await self.frame(within=0.3)
+                if end is None or end.opcode == CLOSE:
+                    reason = "" if end is None else end.reason
+                    return Answer(0, answer.headers, json.dumps({"code": reason}).encode())
+        return answer
+
     async def frame(self, within: float = PATIENCE) -> Frame | None:
         """Return the next frame, or `None` when TCP has ended."""
         try:

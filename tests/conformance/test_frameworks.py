@@ -1,18 +1,20 @@
 """CONTRACT section 9: Starlette's `requires` and exceptions, FastAPI's dependencies, on every server."""
 
+from typing import Any
+
 import pytest
 
 from tests.conformance.client import Site, Socket, token
 from tests.issuing import ISSUER
 
 
-async def _in_band(socket: Socket, alice: str, **changes: object) -> None:
+async def _in_band(socket: Socket, alice: str, **changes: Any) -> None:
     await socket.hears("auth_required")
     await socket.auth(token(alice, **changes))
     await socket.hears("auth_success", subject=alice)
 
 
-def _bearer(subject: str, **changes: object) -> str:
+def _bearer(subject: str, **changes: Any) -> str:
     return f"Bearer {token(subject, **changes)}"
 
 

@@ -108,11 +108,15 @@ class Closed(ConnectionEvent, frozen=True, kw_only=True, gc=False):
         code: the close code, as the application sees it.
         reason: the close reason.
         by: who ended it: `wsauth`, `application` or `client`.
+        explanation: by wsauth, which rule said so and what it saw; for the log.
+        mend: the configuration line that would change it; may be empty.
     """
 
     code: int
     reason: str
     by: str
+    explanation: str = ""
+    mend: str = ""
 
 
 class RefusalEvent(ConnectionEvent, frozen=True, kw_only=True, gc=False):

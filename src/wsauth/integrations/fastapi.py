@@ -21,7 +21,7 @@ def connection(*permissions: str) -> Any:
     Without one of them the handshake is refused with 403 (after in-band authentication: close 3003).
     """
 
-    def depend(websocket: WebSocket) -> Connection:
+    async def depend(websocket: WebSocket) -> Connection:
         found = websocket.scope.get("wsauth")
         if not isinstance(found, Connection):
             raise ConfigurationError(_MISSING)
@@ -35,7 +35,7 @@ def connection(*permissions: str) -> Any:
 def identity(*permissions: str) -> Any:
     """Depend on whoever makes an HTTP request, and on these permissions; 401 or 403 without."""
 
-    def depend(request: Request) -> Identity:
+    async def depend(request: Request) -> Identity:
         found = request.scope.get("wsauth")
         if not isinstance(found, Authenticated):
             raise ConfigurationError(_MISSING)

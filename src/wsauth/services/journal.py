@@ -11,19 +11,19 @@ _log = logging.getLogger("wsauth")
 
 
 def subscribe(bus: Bus) -> None:
-    """Write refusals and endings at INFO, connections at DEBUG; expected life makes no noise by default."""
+    """Write refusals, orders and whom wsauth closed at INFO, the rest at DEBUG; expected life makes no noise."""
     for kind in (events.HandshakeRefused, events.RenewalRefused, events.MessageRefused):
         bus.subscribe(kind, _refused)
     for ending in (events.Revoked, events.Disconnected):
         bus.subscribe(ending, _ended)
-    for step in (events.Connected, events.Renewed, events.RightsChanged, events.Expired, events.Closed):
+    for step in (events.Connected, events.Renewed, events.RightsChanged, events.Expired):
         bus.subscribe(step, _lived)
+    bus.subscribe(events.Closed, _closed)
 
 
 def _refused(event: events.RefusalEvent) -> None:
     if not _log.isEnabledFor(logging.INFO):
         return
-    mend = f"; to allow it: {event.mend}" if event.mend else ""
     _log.info(
         "%s %s at %s from %s%s: %s%s (id=%s)",
         type(event).__name__,
@@ -32,7 +32,7 @@ def _refused(event: events.RefusalEvent) -> None:
         event.about.address or "?",
         f" by {event.source}" if event.source else "",
         _clean(event.reason),
-        _clean(mend),
+        _clean(_mend(event.mend)),
         event.id,
     )
 
@@ -41,6 +41,28 @@ def _ended(event: events.EndingEvent) -> None:
     named = {name: getattr(event, name) for name in ("subject", "issuer", "session_id", "token_id")}
     what = ", ".join(f"{name}={value!r}" for name, value in named.items() if value is not None)
     _log.info("%s %s: %d connections (id=%s)", type(event).__name__, what, event.matched, event.id)
+
+
+def _closed(event: events.Closed) -> None:
+    """Write the id that the client was told, which is in the reason."""
+    if event.by != "wsauth":
+        _lived(event)
+    elif _log.isEnabledFor(logging.INFO):
+        who = str(event.identity) if event.identity else "nobody"
+        _log.info(
+            "Closed %s %s at %s with %d %s: %s%s",
+            event.about.connection_id,
+            _clean(who),
+            _clean(event.about.path),
+            event.code,
+            event.reason,
+            _clean(event.explanation),
+            _clean(_mend(event.mend)),
+        )
+
+
+def _mend(line: str) -> str:
+    return f"; to change it: {line}" if line else ""
 
 
 def _lived(event: events.ConnectionEvent) -> None:

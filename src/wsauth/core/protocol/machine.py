@@ -213,7 +213,8 @@ class Machine:
     def leave(self, code: int, reason: str, now: float) -> list[Command]:
         """Take the application's own close."""
         if self.state not in (State.CLOSING, State.CLOSED):
-            self._close(code, reason, "application", now, wire.CLOSE_TIMEOUT)
+            self._close(code, reason, now, wire.CLOSE_TIMEOUT)
+            self._tell_closed(code, reason, "application", now)
         return self._done(now)
 
     def gone(self, code: int, reason: str, now: float) -> list[Command]:
@@ -524,7 +525,8 @@ class Machine:
             self._out.append(commands.Accept(self._choice(offers[0] if offers and not self.speaks else None)))
         if self.speaks or self.state is State.PENDING:
             self._out.append(commands.Send(control.error(refusal, closing=True)))
-        self._close(refusal.close_code, refusal.close_reason, "wsauth", now, timeout)
+        self._close(refusal.close_code, refusal.close_reason, now, timeout)
+        self._tell_closed(refusal.close_code, refusal.close_reason, "wsauth", now, refusal)
 
     def _is_readable(self, refusal: Refusal) -> bool:
         """Tell whether the refusal is accepted and closed, since a page cannot see an HTTP status."""
@@ -533,12 +535,11 @@ class Machine:
         page = self.handshake.browser or (self.policy.refusals == "close" and not self.handshake.origin)
         return page and (refusal.rule.close == 3000 or refusal.code == "permission_denied")
 
-    def _close(self, code: int, reason: str, by: str, now: float, timeout: float) -> None:
+    def _close(self, code: int, reason: str, now: float, timeout: float) -> None:
         self._retire(LeaseEvent.REVOKE)
         self._move(ConnectionEvent.CLOSE)
         self._abort_at = now + timeout
         self._out.append(commands.Close(code, reason))
-        self._tell_closed(code, reason, by, now)
 
     def _retire(self, event: LeaseEvent) -> None:
         """Drop what was asked, held and granted."""
@@ -599,7 +600,17 @@ class Machine:
         )
         self._out.append(commands.Tell(refused))
 
-    def _tell_closed(self, code: int, reason: str, by: str, now: float) -> None:
-        if self.opened:
-            closed = events.Closed(at=now, about=self.about, identity=self._identity(), code=code, reason=reason, by=by)
-            self._out.append(commands.Tell(closed))
+    def _tell_closed(self, code: int, reason: str, by: str, now: float, refusal: Refusal | None = None) -> None:
+        if not self.opened:
+            return
+        closed = events.Closed(
+            at=now,
+            about=self.about,
+            identity=self._identity(),
+            code=code,
+            reason=reason,
+            by=by,
+            explanation=refusal.reason if refusal else "",
+            mend=refusal.mend if refusal else "",
+        )
+        self._out.append(commands.Tell(closed))

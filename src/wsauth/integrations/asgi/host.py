@@ -145,6 +145,8 @@ class Host:
             raise
         if machine.accepted:
             await self._leave(1000)
+        elif machine.state is State.CONNECTING and not self._server.denies:
+            await self._deny({})
         await self._settle()
 
     async def _leave(self, code: int) -> None:
@@ -216,7 +218,7 @@ class Host:
             self.connection.leave(message.get("code") or 1000, message.get("reason") or "")
             await self._settle()
         elif machine.state is State.CONNECTING:
-            await self._send(message)
+            await self._deny(message)
         elif machine.state in (State.CLOSING, State.CLOSED) and kind != "websocket.close":
             raise ConnectionClosed("wsauth has closed this WebSocket")
 
@@ -231,6 +233,14 @@ class Host:
         machine = self.connection.machine
         if machine.speaks and self._pump is None and machine.state is State.OPEN:
             self._start_pump()
+
+    async def _deny(self, message: AsgiMessage) -> None:
+        """Pass the application's own no on; a server that knows only one no gets that one, and only once."""
+        if self._server.denies:
+            await self._send(message)
+        elif self._closing is None:
+            self._closing = {"type": "websocket.disconnect", "code": 1006, "reason": ""}
+            await self._send({"type": "websocket.close", "code": 1008})
 
     async def _translate(self, message: AsgiMessage) -> None:
         """Turn what an application says before its accept into what can be said after ours (in-band)."""

@@ -38,7 +38,7 @@ _QUOTED: Final = r"""b?"(?:[^"\\]|\\.)*"? | b?'(?:[^'\\]|\\.)*'?"""
 """A text or bytes literal, or what is left of one that was cut off."""
 _HEADER: Final = re.compile(
     rf"""(?ix) ((?: (?<![a-z-]) | \\[nrt] ) (?: (?:proxy-)?authorization | (?:set-)?cookie | sec-websocket-protocol )
-    (?:\ header)? \\?["']? \s* [:,] \s*) (?: {_QUOTED} | (?:(?!\\r|\\n)[^\r\n])* )"""
+    (?:\ header)? \\?["']? \s* [:,] \s*) (?: {HIDDEN} | {_QUOTED} | (?:(?!\\r|\\n)[^\r\n])* )"""
 )
 _MEMBER: Final = re.compile(
     rf"""(?ix) (["'] (?:{"|".join(_NAMES)}) (?:\\?["']) \s* : \s*) (?: {_QUOTED} | \\"(?:[^"\\]|\\[^"])*(?:\\")? )"""

@@ -1,7 +1,6 @@
 """The middleware: plain ASGI, in front of any application."""
 
 import logging
-from collections.abc import Awaitable
 
 from wsauth.core.identity import NOBODY
 from wsauth.core.permissions import Permissions
@@ -30,16 +29,20 @@ class WebSocketAuthMiddleware:
         self.app = app
         self.guard = guard
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Take a connection, a request or the lifespan from the server."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take a connection, a request or the lifespan from the server.
+
+        It is a coroutine function because servers tell ASGI 3 from ASGI 2 by that.
+        """
         kind = scope["type"]
         if kind == "websocket":
-            return self._websocket(scope, receive, send)
-        if kind == "http":
-            return self._http(scope, receive, send)
-        if kind == "lifespan":
-            return self._lifespan(scope, receive, send)
-        return self.app(scope, receive, send)
+            await self._websocket(scope, receive, send)
+        elif kind == "http":
+            await self._http(scope, receive, send)
+        elif kind == "lifespan":
+            await self._lifespan(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         guard = self.guard
