@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from contextlib import AsyncExitStack
 from secrets import token_hex
 from typing import Any
 
@@ -83,19 +84,17 @@ async def test_rv_02_a_handler_that_finishes_after_the_revocation_says_nothing(t
 async def test_rv_03_every_connection_of_the_subject_ends_and_no_other(target: Running) -> None:
     """Five sockets of hers end within a second; Bob's and her namesake's of another issuer stay."""
     subject = somebody()
-    opened = [wire(target.port, bearer(subject)) for _ in range(5)]
-    hers = [await one.__aenter__() for one in opened]
-    async with wire(target.port, bearer("bob")) as bob:
-        for one in (*hers, bob):
-            assert (await one.answer()).status == 101
+    async with AsyncExitStack() as stack:
+        hers = [await stack.enter_async_context(wire(target.port, bearer(subject))) for _ in range(5)]
+        bob = await stack.enter_async_context(wire(target.port, bearer("bob")))
+        for found in (*hers, bob):
+            assert (await found.answer()).status == 101
         began = time.monotonic()
         assert (await revoke(target, subject=subject, issuer=ISSUER))["matched"] == 5
-        for one in hers:
-            assert (await one.closed()).reason == "token_revoked"
+        for found in hers:
+            assert (await found.closed()).reason == "token_revoked"
         assert time.monotonic() - began < 1
         assert await is_open(bob, "bob")
-    for one in opened:
-        await one.__aexit__(None, None, None)
 
 
 async def test_rv_06_a_renewal_beside_a_revocation_never_survives_it(target: Running) -> None:

@@ -7,7 +7,7 @@ import struct
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlencode
 
 __all__ = ["KEY", "Answer", "Frame", "Wire", "ask", "frame", "request", "wire"]
@@ -192,9 +192,9 @@ async def wire(port: int, *parts: bytes) -> AsyncGenerator[Wire]:
         writer.transport.abort()
 
 
-async def ask(port: int, what: str, kind: Literal["GET", "POST"] = "GET", **asked: str) -> Any:
+async def ask(port: int, what: str, **asked: str) -> Any:
     """Return what the application's control surface answers."""
-    head = f"{kind} /control/{what}?{urlencode(asked)} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+    head = f"GET /control/{what}?{urlencode(asked)} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(head.encode())
     try:

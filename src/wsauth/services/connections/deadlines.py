@@ -1,5 +1,7 @@
 """One structure for the deadlines of all connections of a process; no task and no timer per connection."""
 
+import asyncio
+import logging
 from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Protocol
@@ -7,6 +9,8 @@ from typing import Protocol
 from wsauth.interfaces.clock import Clock, Timer
 
 __all__ = ["Deadlines", "Due"]
+
+_log = logging.getLogger("wsauth")
 
 _TICK = 1.0
 """Seconds after which the clock is looked at again, so that a machine that slept is noticed."""
@@ -37,6 +41,7 @@ class Deadlines:
         self._outdated = 0
         self._timer: Timer | None = None
         self._timer_at = inf
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def set(self, what: Due, when: float) -> None:
         """Wake `what` at `when` (seconds since the epoch) instead of any time set before; `inf` is never."""
@@ -46,7 +51,7 @@ class Deadlines:
         if when < inf:
             self._order += 1
             heappush(self._heap, (when, self._order, what))
-            if when < self._timer_at:
+            if when < self._timer_at or self._loop is not asyncio.get_running_loop():
                 self._arm()
         if self._outdated > _SLACK and self._outdated * 2 > len(self._heap):
             self._tidy()
@@ -76,6 +81,7 @@ class Deadlines:
             self._timer.cancel()
         self._timer_at = min(self._heap[0][0], self._clock.now() + _TICK)
         self._timer = self._clock.call_at(self._timer_at, self._run)
+        self._loop = asyncio.get_running_loop()
 
     def _run(self) -> None:
         now = self._clock.now()
@@ -86,7 +92,10 @@ class Deadlines:
                 self._outdated -= 1
                 continue
             what.due_at = inf
-            what.wake(now)
+            try:
+                what.wake(now)
+            except Exception:  # noqa: BLE001  one connection's fault must not keep the others open
+                _log.exception("a deadline failed")
         self._timer_at = inf
         if self._heap:
             self._arm()
