@@ -16,6 +16,7 @@ from wsauth.core.permissions import Roles
 from wsauth.core.routes import Policy, Refusals, Routes
 from wsauth.core.units import seconds, size
 from wsauth.errors import ConfigurationError, Refused
+from wsauth.integrations.asgi import logs
 from wsauth.integrations.asgi.coverage import unguarded
 from wsauth.interfaces.clock import Clock
 from wsauth.interfaces.verifier import Verifier
@@ -107,6 +108,7 @@ class Guard:
         clock: Clock | None = None,
         **keys: Unpack[PolicyKeys],
     ) -> None:
+        logs.install()
         if store != "memory:":
             raise ConfigurationError(f'store={store!r} is not in this release; "memory:" is')
         self.origins = Origins(origins)
@@ -133,7 +135,7 @@ class Guard:
 
     async def start(self) -> None:
         """Get ready: have the verifiers fetch their keys. Called by the lifespan, or at first use."""
-        if self.started:
+        if self.started or self.authentication.overriding is not None:
             return
         self.started = True
         _warn_of_workers()

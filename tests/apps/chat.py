@@ -17,6 +17,8 @@ from wsauth.integrations.asgi.types import AsgiMessage, Receive, Scope, Send
 guard = make_guard()
 seen: dict[str, list[Any]] = defaultdict(list)
 """Subject → what the application and the guard's events noticed of it, in order."""
+written: dict[str, int] = defaultdict(int)
+"""Subject → messages of a flood that the server took."""
 sends: dict[str, Send] = {}
 """Subject → how to write to its newest connection."""
 pushes: set[asyncio.Task[None]] = set()
@@ -117,6 +119,7 @@ async def flood(subject: str, pause: float, send: Send) -> None:
     try:
         while True:
             await send({"type": "websocket.send", "bytes": bytes(1 << 16)})
+            written[subject] += 1
             await asyncio.sleep(pause)
     except OSError:
         seen[subject].append("OSError")
@@ -165,6 +168,8 @@ async def called(verb: str, asked: dict[str, str]) -> Any:
     """Call the guard, or tell what was seen."""
     if verb == "seen":
         return seen[asked["subject"]]
+    if verb == "written":
+        return written[asked["subject"]]
     if verb == "count":
         return len(guard.connections)
     if verb == "push":

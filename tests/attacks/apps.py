@@ -15,9 +15,10 @@ from tests.attacks.cast import AUDIENCE, COOKIE, ISSUER, ORIGIN, PASSWORDS, SECR
 from wsauth import Connection, Guard, Identity, JWTVerifier, PasswordVerifier, Refused, Route
 from wsauth.core import events
 from wsauth.core.credentials import Credentials
-from wsauth.integrations.asgi import WebSocketAuthMiddleware, logs
+from wsauth.integrations.asgi import WebSocketAuthMiddleware
 from wsauth.integrations.asgi.types import AsgiMessage, Receive, Scope, Send
 
+OURS = ("wsauth", "user", "auth")
 SOURCES = ("header", "cookie", "ticket", "subprotocol", "message")
 
 
@@ -74,7 +75,6 @@ guard = Guard(
         Route("/chat/*", subprotocols=["chat"]),
     ],
 )
-logs.install()
 told: list[events.Event] = []
 delivered: list[str] = []
 
@@ -112,7 +112,7 @@ async def _answer(text: str, me: Connection, scope: Scope, send: Send) -> None:
     if word == "boom":
         raise RuntimeError("the application fails with secrets in flight")
     if word == "scope":
-        text = json.dumps({name: repr(value) for name, value in scope.items() if name not in ("app", "state")})
+        text = json.dumps({name: repr(value) for name, value in scope.items() if name not in OURS})
     elif word == "allows":
         text = json.dumps([me.allows(rest), rest in scope["auth"].scopes])
     elif word == "require":

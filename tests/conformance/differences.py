@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 
-__all__ = ["DIFFERENCES", "Difference"]
+__all__ = ["DIFFERENCES", "STAYS", "Difference"]
+
+CUT = (0, 1, True)
+SENT = (1, 0, True)
+STAYS = (0, 0, False)
 
 
 @dataclass(frozen=True)
@@ -15,27 +19,32 @@ class Difference:
         headers: sends the headers that come with the application's accept.
         checks: refuses some malformed handshakes itself, with a bare 400, before wsauth sees them.
         broken: HTTP status for an application that raises before it accepts.
+        heads: what answers handshakes with a header of 9 kB and of 70 kB: `401` is wsauth's, `431` the server's own,
+            `101` an accepted refusal, `0` the end of TCP, and `None` nothing at all.
         codes: tells the application the client's close code; else 1006.
-        cuts: lets TCP be cut while a close frame cannot be written. Elsewhere the server's own limits decide.
+        stuck: what a revocation reports (closed, cut, complete) of a client that does not read: `CUT`; `SENT`, since
+            the server takes everything and ends TCP itself; `STAYS` until the client reads or TCP is gone.
     """
 
     denies: bool = True
     headers: bool = True
     checks: bool = False
     broken: int = 500
+    heads: tuple[int | None, int | None] = (401, 401)
     codes: bool = True
-    cuts: bool = False
+    stuck: tuple[int, int, bool] = STAYS
 
 
 DIFFERENCES = {
-    # The reference: shows its transport, wakes a pending receive().
-    "uvicorn-sansio": Difference(cuts=True),
-    "uvicorn-wsproto": Difference(cuts=True),
+    # Shows its transport. Its websockets gives up on a header line over 8 KiB, and nobody answers or ends TCP.
+    "uvicorn-sansio": Difference(stuck=CUT, heads=(None, None)),
+    # Shows its transport.
+    "uvicorn-wsproto": Difference(stuck=CUT),
     # Its transport cannot be reached from ASGI, and it forgets the client's close code.
-    "hypercorn": Difference(codes=False),
+    "hypercorn": Difference(codes=False, heads=(401, 431)),
     # Written in Rust: the same, and an application that breaks is a 403. Takes no headers from the accept.
-    "granian": Difference(headers=False),
+    "granian": Difference(headers=False, broken=403),
     # Does not know the extension websocket.http.response, takes no headers from the accept, and autobahn below it
     # refuses an empty Origin and the same subprotocol twice.
-    "daphne": Difference(denies=False, headers=False, checks=True),
+    "daphne": Difference(denies=False, headers=False, checks=True, heads=(101, 0), stuck=SENT),
 }

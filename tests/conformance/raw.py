@@ -95,11 +95,18 @@ class Raw:
             except ConnectionError:
                 return
 
+    def read(self, wanted: bool) -> None:
+        """Go on reading from TCP, or stop."""
+        transport = self.writer.transport
+        assert isinstance(transport, asyncio.Transport)
+        if wanted:
+            transport.resume_reading()
+        else:
+            transport.pause_reading()
+
     def reset(self) -> None:
         """End TCP with RST."""
-        self.writer.get_extra_info("socket").setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-        )
+        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
 

@@ -138,6 +138,15 @@ class Life:
         self.steps.append(step)
         self.fresh.append(step)
 
+    def start(self, known: Identity | Refused | None) -> None:
+        """Begin, perhaps with a verdict on the handshake's credentials that is known without asking."""
+        credentials = self.asked.credentials
+        if credentials is None:
+            self.do("started", self.driven.start)
+            return
+        verdict = self._settle(known, Question(0, credentials.kind, credentials.secret, self.now))
+        self.do("started", lambda: self.driven.start(known), outcome=known, verdict=verdict)
+
     # The client.
 
     def say(self, said: Said) -> None:
@@ -150,19 +159,23 @@ class Life:
         """Answer the open question."""
         question = self.question
         assert question is not None
-        verdict = ""
         self.question = None
-        if isinstance(outcome, Identity):
-            verdict = self._judge(outcome, question)
-            if verdict == "replaced":
-                self.good.append(outcome)
-                self.promised = self._promise(outcome, question.kind)
+        verdict = self._settle(outcome, question)
         self.do(
             "answered",
             lambda: self.driven.answer(outcome, question.number),
             outcome=outcome,
             verdict=verdict,
         )
+
+    def _settle(self, outcome: Identity | Refused | None, question: Question) -> str:
+        if not isinstance(outcome, Identity):
+            return ""
+        verdict = self._judge(outcome, question)
+        if verdict == "replaced":
+            self.good.append(outcome)
+            self.promised = self._promise(outcome, question.kind)
+        return verdict
 
     def _judge(self, identity: Identity, question: Question) -> str:
         """Say what must come of a good credential, in the order of PROTOCOL.md section 7.2."""
@@ -196,9 +209,8 @@ class Life:
         for _ in range(100):
             if driven.wake_at > target:
                 break
-            at = max(driven.now, driven.wake_at)
-            driven.now = at
-            self.do("woken", lambda at=at: driven.wake(at))
+            driven.now = max(driven.now, driven.wake_at)
+            self.do("woken", lambda: driven.wake(driven.now))
         else:
             raise AssertionError("the machine asks to be woken again and again for nothing")
         driven.now = target

@@ -62,7 +62,9 @@ def test_the_quick_look_says_no_only_to_what_is_the_applications(text: str) -> N
         message: Any = json.loads(text)
     except ValueError:
         message = None
-    is_ours = isinstance(message, dict) and message.get("type") == "auth" and {"token", "ticket", "username"} & set(message)
+    is_ours = (
+        isinstance(message, dict) and message.get("type") == "auth" and {"token", "ticket", "username"} & set(message)
+    )
     assert may_be_auth(text) or not is_ours
     try:
         taken = read_auth(text) is not None

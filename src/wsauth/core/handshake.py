@@ -24,6 +24,7 @@ __all__ = ["COMPACT_JWS", "Handshake", "Header", "authorization", "read", "read_
 Header = tuple[bytes, bytes]
 
 COMPACT_JWS: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*", re.ASCII)
+_BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _QUERY_TOKENS: Final = frozenset({"token", "access_token", "authorization"})
 _ABOUT_CREDENTIALS: Final = frozenset(
     {"credentials_missing", "credentials_invalid", "credentials_ambiguous", "credentials_in_query", "token_invalid"}
@@ -98,6 +99,7 @@ def read(
         cookies: names of the cookies that carry a credential.
     """
     handshake = Handshake(policy, list(headers), query)
+    handshake.speaks = SUBPROTOCOL in offers
     try:
         head = read_head(handshake.headers)
         handshake.origin = head.origin
@@ -185,9 +187,7 @@ def _subprotocols(offers: Sequence[str], handshake: Handshake) -> list[Credentia
     found: list[Credentials] = []
     bare = "insecure_bare_subprotocol" in handshake.policy.sources
     for offer in offers:
-        if offer == SUBPROTOCOL:
-            handshake.speaks = True
-        elif offer.startswith(BEARER_PREFIX):
+        if offer.startswith(BEARER_PREFIX):
             found.append(Credentials("token", _bearer(offer[len(BEARER_PREFIX) :]), source="subprotocol"))
         elif offer.startswith(TICKET_PREFIX):
             found.append(Credentials("ticket", offer[len(TICKET_PREFIX) :], source="ticket"))
@@ -197,7 +197,7 @@ def _subprotocols(offers: Sequence[str], handshake: Handshake) -> list[Credentia
                 handshake.echo = offer
         elif not offer.startswith(RESERVED_PREFIX):
             handshake.offered.append(offer)
-    if found or handshake.speaks:
+    if len(handshake.offered) != len(offers):
         _cut_offers(handshake)
     if handshake.echo and (handshake.offered or handshake.speaks):
         handshake.echo = ""
@@ -222,6 +222,8 @@ def _bearer(text: str) -> str:
     if COMPACT_JWS.fullmatch(text):
         return text
     try:
+        if not _BASE64URL.fullmatch(text):
+            raise ValueError
         return urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
     except (Base64Error, ValueError):
         raise Refused("token_invalid", "the subprotocol's token is neither a compact JWS nor base64url") from None

@@ -48,7 +48,7 @@ def read_head(headers: list[tuple[bytes, bytes]]) -> Head:
     """Check a handshake's headers and return those that decide.
 
     Raises:
-        Refused: `request_invalid`.
+        Refused: `request_invalid`, or `credentials_ambiguous` for two Authorization headers.
     """
     seen: dict[bytes, bytes] = {}
     for name, value in headers:
@@ -57,6 +57,8 @@ def read_head(headers: list[tuple[bytes, bytes]]) -> Head:
                 seen[name] = value
             elif name == b"cookie":
                 seen[name] += b"; " + value
+            elif name == b"authorization":
+                raise Refused("credentials_ambiguous", "the Authorization header came more than once")
             else:
                 raise Refused("request_invalid", f"the header {name.decode('latin-1')} came more than once")
     if not _is_host(seen.get(b"host", b"")):

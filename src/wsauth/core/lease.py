@@ -5,11 +5,11 @@ from math import inf
 import msgspec
 
 from wsauth.core.credentials import Credentials
-from wsauth.core.identity import Identity
+from wsauth.core.identity import NOBODY, Identity
 from wsauth.core.permissions import Permissions
 from wsauth.core.routes import Policy
 
-__all__ = ["Lease", "grant", "is_older", "is_weaker", "warn_at"]
+__all__ = ["Lease", "grant", "is_older", "is_unchanged", "is_weaker", "warn_at"]
 
 _WARNING: float = 30.0
 _WARNING_SHARE: float = 0.15
@@ -62,15 +62,26 @@ def grant(
     if credentials is None:
         fingerprint = 0
     else:
-        fingerprint = hash((credentials.kind, credentials.username, credentials.secret))
+        fingerprint = _fingerprint(credentials)
         if credentials.kind == "ticket" or (credentials.kind == "password" and own_end == inf):
             own_end = min(own_end, now + policy.access_ttl)
     ends_at = min(own_end, opened_at + policy.max_connection_age)
     return Lease(identity, permissions, now, ends_at, fingerprint)
 
 
+def is_unchanged(identity: Identity, credentials: Credentials, old: Lease) -> bool:
+    """Tell whether a good credential changes nothing: the same token again, or one from before the lease's."""
+    if credentials.kind == "token" and _fingerprint(credentials) == old.fingerprint:
+        return True
+    return old.identity is not NOBODY and is_older(identity, old.identity)
+
+
+def _fingerprint(credentials: Credentials) -> int:
+    return hash((credentials.kind, credentials.secret))
+
+
 def is_older(new: Identity, old: Identity) -> bool:
-    """Tell whether a credential was made before the one the lease came from: by `iat`, else by its end."""
+    """Tell whether a credential was made before another: by `iat`, else by its end."""
     made, before = new.claims.get("iat"), old.claims.get("iat")
     if isinstance(made, int | float) and isinstance(before, int | float):
         return made < before

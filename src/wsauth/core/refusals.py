@@ -9,16 +9,15 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from wsauth.core.protocol.wire import REASON_LIMIT
 from wsauth.errors import Refused
 
-__all__ = ["ID_LENGTH", "REASON_LIMIT", "TABLE", "Action", "Refusal", "Rule"]
+__all__ = ["ID_LENGTH", "TABLE", "Action", "Refusal", "Rule"]
 
 Action = Literal["login", "refresh", "retry", "stop"]
 
 ID_LENGTH: Final = 12
 """Characters of a refusal's id."""
-REASON_LIMIT: Final = 123
-"""Bytes of a close reason (RFC 6455 section 5.5: 125 for a control frame, two of them the code)."""
 
 TRY_AGAIN_LATER: Final = 1013
 

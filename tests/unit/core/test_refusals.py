@@ -132,9 +132,7 @@ def test_the_problem_says_what_outsiders_may_know() -> None:
         (Refusal("auth_timeout", ID), []),
     ],
 )
-def test_an_http_refusal_has_the_headers_of_its_status(
-    refusal: Refusal, headers: list[tuple[bytes, bytes]]
-) -> None:
+def test_an_http_refusal_has_the_headers_of_its_status(refusal: Refusal, headers: list[tuple[bytes, bytes]]) -> None:
     """401 names the scheme, 426 the version, a wait its seconds; nothing is stored, and it is never Basic."""
     common = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
     assert refusal.headers() == common + headers

@@ -7,6 +7,7 @@ from collections.abc import Generator
 
 import pytest
 
+from wsauth import Guard
 from wsauth.integrations.asgi.logs import install, redact
 
 SECRET = "s3cr3tvalue"
@@ -169,3 +170,15 @@ def test_a_record_that_is_not_emitted_is_not_made(written: io.StringIO) -> None:
     logger.setLevel(logging.INFO)
     logger.debug("%s", Counted())
     assert (Counted.shown, written.getvalue()) == (0, "")
+
+
+def test_a_guard_installs_it() -> None:
+    """Whoever makes a guard has clean logs, before the first connection."""
+    before = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(logging.LogRecord)
+    try:
+        Guard(verifiers=[], origins=[])
+        record = logging.getLogger("uvicorn.error").makeRecord("x", 20, "f", 1, f"/ws?ticket={SECRET}", (), None)
+        assert SECRET not in record.getMessage()
+    finally:
+        logging.setLogRecordFactory(before)

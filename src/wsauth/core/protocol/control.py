@@ -44,7 +44,8 @@ def read_auth(text: str) -> Credentials | None:
     """Return what a client's `auth` message presents, or `None` when the message is the application's.
 
     Raises:
-        Refused: it is an `auth` message, but members stand in it twice, or it presents not exactly one credential.
+        Refused: it is an `auth` message, but members stand in it twice, or it presents not exactly one credential;
+            or it is nested too deeply to tell.
     """
     if not may_be_auth(text) or len(text.encode("utf-8", "surrogatepass")) > CONTROL_LIMIT:
         return None
@@ -57,8 +58,10 @@ def read_auth(text: str) -> Credentials | None:
         return found
 
     try:
-        message = json.loads(text, object_pairs_hook=pairs, parse_constant=_reject)
-    except (ValueError, RecursionError):
+        message = json.loads(text, object_pairs_hook=pairs, parse_constant=_reject, parse_int=_integer)
+    except RecursionError:
+        raise Refused("credentials_invalid", "what may be an auth message is nested too deeply to be read") from None
+    except ValueError:
         return None
     if not isinstance(message, dict) or message.get("type") != "auth":
         return None
@@ -191,6 +194,11 @@ def _write(message: dict[str, Any]) -> str:
 
 def _encodable(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _integer(digits: str) -> int:
+    """Read a number that nobody needs, however long; Python refuses over 4,300 digits."""
+    return int(digits[:20])
 
 
 def _reject(constant: str) -> float:

@@ -17,7 +17,7 @@ from wsauth.core import events
 from wsauth.core.credentials import Credentials
 from wsauth.core.handshake import Handshake
 from wsauth.core.identity import NOBODY, Identity
-from wsauth.core.lease import Lease, grant, is_older, is_weaker, warn_at
+from wsauth.core.lease import Lease, grant, is_unchanged, is_weaker, warn_at
 from wsauth.core.permissions import Roles
 from wsauth.core.protocol import commands, control, wire
 from wsauth.core.protocol.commands import Command, Message
@@ -125,16 +125,23 @@ class Machine:
 
     # What a host reports.
 
-    def start(self, now: float) -> list[Command]:
-        """Begin with the handshake. Next: `answered`, `connected` or `received`, as the commands say."""
+    def start(self, now: float, known: Identity | Refused | None = None) -> list[Command]:
+        """Begin with the handshake. Next: `answered`, `connected` or `received`, as the commands say.
+
+        Args:
+            now: seconds since the epoch.
+            known: the verdict on the handshake's credentials where it is known without asking.
+        """
         handshake = self.handshake
+        credentials, handshake.credentials = handshake.credentials, None
         if handshake.refused is not None:
             self._end(Refusal.of(handshake.refused, self._new_id()), now)
-        elif handshake.credentials is not None:
-            self._out.append(self._question.ask(handshake.credentials, now))
-            handshake.credentials = None
+        elif credentials is not None and known is not None:
+            self._answer(credentials, known, now)
+        elif credentials is not None:
+            self._out.append(self._question.ask(credentials, now))
         elif self.policy.anonymous:
-            self._open_for(NOBODY, None, now)
+            self._open_for_nobody(now)
         else:
             self._move(ConnectionEvent.WAIT)
             self.accepted = True
@@ -146,17 +153,18 @@ class Machine:
 
     def answered(self, number: int, outcome: Identity | Refused, now: float) -> list[Command]:
         """Take the verdict on `Verify(number, …)`. A late one changes nothing."""
+        self._catch_up(now)
         asked = self._question.answer(number)
-        if asked is None:
-            return []
-        self._wake_at = inf
-        self._answer(asked, outcome, now)
+        if asked is not None:
+            self._wake_at = inf
+            self._answer(asked, outcome, now)
         return self._done(now)
 
     def connected(self, subprotocol: str | None, now: float) -> list[Command]:
         """Take the application's accept, and what it chose of the subprotocols offered to it."""
+        self._catch_up(now)
         if self.state is not State.CONNECTING:
-            return []
+            return self._done(now)
         lease = self._held_lease()
         self._move(ConnectionEvent.CONNECT)
         if not self.accepted:
@@ -176,8 +184,7 @@ class Machine:
 
     def received(self, message: Message, now: float) -> list[Command]:
         """Take one whole message of the client."""
-        if self.state is State.OPEN and now >= self._held_lease().ends_at:
-            self._expire(now)
+        self._catch_up(now)
         self._take(message, now)
         return self._done(now)
 
@@ -211,8 +218,10 @@ class Machine:
         return self._done(now)
 
     def leave(self, code: int, reason: str, now: float) -> list[Command]:
-        """Take the application's own close."""
+        """Take the application's own close; what no close frame may hold is put right (RFC 6455 section 7.4)."""
         if self.state not in (State.CLOSING, State.CLOSED):
+            code = code if wire.may_be_sent(code) else 1000
+            reason = reason.encode("utf-8", "replace")[: wire.REASON_LIMIT].decode("utf-8", "ignore")
             self._close(code, reason, now, wire.CLOSE_TIMEOUT)
             self._tell_closed(code, reason, "application", now)
         return self._done(now)
@@ -223,6 +232,7 @@ class Machine:
             told = self.state is State.CLOSING
             self._retire(LeaseEvent.REVOKE)
             self._move(ConnectionEvent.END)
+            self._abort_at = inf
             if not told:
                 self._tell_closed(code, reason, "client", now)
         out, self._out = self._out, []
@@ -230,6 +240,19 @@ class Machine:
 
     def wake(self, now: float) -> list[Command]:
         """Do what is due. Calling it too early does nothing."""
+        self._catch_up(now)
+        self._wake_at = inf
+        return self._done(now)
+
+    @property
+    def passing(self) -> bool:
+        """Tell whether messages may pass at this moment."""
+        return self.state is State.OPEN
+
+    def _catch_up(self, now: float) -> None:
+        """Do what was due before anything else happens: what comes at a deadline comes after it."""
+        if now < self._wake_at:
+            return
         self._wake_at = inf
         given_up = self._question.give_up(now)
         if given_up is not None and self.state is not State.PENDING:
@@ -248,33 +271,26 @@ class Machine:
             self._out.append(commands.Abort())
         if self.state in (State.OPEN, State.STALE):
             self._ask_waiting(now)
-        return self._done(now)
-
-    @property
-    def passing(self) -> bool:
-        """Tell whether messages may pass at this moment."""
-        return self.state is State.OPEN
 
     # The handshake, and before anybody is known.
 
     def _answer(self, asked: Credentials, outcome: Identity | Refused, now: float) -> None:
         if self.state in (State.OPEN, State.STALE):
             self._answer_renewal(asked, outcome, now)
-        elif isinstance(outcome, Identity):
+            return
+        try:
+            if isinstance(outcome, Refused):
+                raise outcome
             self._open_for(outcome, asked, now)
-        elif self.state is State.PENDING and Refusal.of(outcome, "").close_code == 3000:
-            self._spend(events.HandshakeRefused, outcome, asked, now)
-            self._replay(now)
-        else:
-            self._end(Refusal.of(outcome, self._new_id()), now, asked)
+        except Refused as error:
+            if self.state is State.PENDING and Refusal.of(error, "").close_code == 3000:
+                self._spend(events.HandshakeRefused, error, asked, now)
+                self._replay(now)
+            else:
+                self._end(Refusal.of(error, self._new_id()), now, asked)
 
     def _open_for(self, identity: Identity, credentials: Credentials | None, now: float) -> None:
-        try:
-            lease = self._lease_for(identity, credentials, now)
-        except Refused as error:
-            self._end(Refusal.of(error, self._new_id()), now, credentials)
-            return
-        self.lease = lease
+        self.lease = self._lease_for(identity, credentials, now)
         self._source = credentials.source if credentials else ""
         self._lease_state = LEASE[self._lease_state, LeaseEvent.GRANT]
         self.speaks = self.speaks or self.accepted
@@ -282,6 +298,12 @@ class Machine:
         self._messages = 0
         self._move(ConnectionEvent.GRANT)
         self._out.append(commands.Connect())
+
+    def _open_for_nobody(self, now: float) -> None:
+        try:
+            self._open_for(NOBODY, None, now)
+        except Refused as error:
+            self._end(Refusal.of(error, self._new_id()), now)
 
     def _lease_for(self, identity: Identity, credentials: Credentials | None, now: float) -> Lease:
         permissions = self._roles.resolve(identity)
@@ -414,16 +436,13 @@ class Machine:
                 raise Refused("identity_mismatch", f"the connection is {old.identity}'s, not {identity}'s")
             if is_weaker(identity, old.identity):
                 raise Refused("step_up_required", f"the new credential of {identity} proves less than the last")
-        lease = self._lease_for(identity, credentials, now)
-        unchanged = lease.fingerprint == old.fingerprint or (
-            old.identity is not NOBODY and is_older(identity, old.identity)
-        )
+        unchanged = is_unchanged(identity, credentials, old)
         if unchanged and self.state is State.STALE:
             raise Refused("token_expired", f"an older credential of {identity} cannot revive the lease")
+        if not unchanged:
+            self._replace(self._lease_for(identity, credentials, now), old, now)
         self._question.succeeded(now)
         self._attempts_left = self.policy.auth_attempts
-        if not unchanged:
-            self._replace(lease, old, now)
         self._out.append(commands.Send(control.success(self._held_lease(), now, self._draw())))
         self._replay(now)
 
@@ -435,6 +454,7 @@ class Machine:
         self._warned = False
         self._expired = None
         if was_stale:
+            self._stirred_at = now
             self._out.append(commands.Pause("upstream", False))
             if not self.speaks:
                 self._out.append(commands.Pause("client", False))
@@ -479,11 +499,8 @@ class Machine:
             self._out.append(commands.Pause("client", True))
 
     def _stale_until(self) -> float:
-        ends_at = self._held_lease().ends_at
-        if ends_at >= self._opened_at + self.policy.max_connection_age:
-            return ends_at
-        grace = self.policy.grace
-        return ends_at + (max(grace, self.policy.auth_timeout) if self._late else grace)
+        grace = max(self.policy.grace, self.policy.auth_timeout) if self._late else self.policy.grace
+        return min(self._held_lease().ends_at + grace, self._opened_at + self.policy.max_connection_age)
 
     def _expiry(self) -> Refusal:
         if self._expired is None:

@@ -4,12 +4,18 @@ from typing import Final
 
 __all__ = [
     "BEARER_PREFIX",
+    "CLOSE_TIMEOUT",
     "CONTROL_LIMIT",
     "HELD_LIMIT",
+    "MESSAGE_REFUSALS_PER_MINUTE",
+    "REASON_LIMIT",
+    "REFUSED_CLOSE_TIMEOUT",
+    "RENEWAL_INTERVAL",
     "RESERVED_PREFIX",
     "SUBPROTOCOL",
     "TICKET_PREFIX",
     "VERSION",
+    "may_be_sent",
 ]
 
 VERSION: Final = 1
@@ -23,6 +29,8 @@ CONTROL_LIMIT: Final = 16_384
 HELD_LIMIT: Final = 16_384
 """Bytes of messages that wait while a credential is verified or the lease has ended; then reading stops."""
 
+REASON_LIMIT: Final = 123
+"""Bytes of a close reason (RFC 6455 section 5.5: 125 for a control frame, two of them the code)."""
 RENEWAL_INTERVAL: Final = 10.0
 """Seconds between two successful renewals."""
 CLOSE_TIMEOUT: Final = 5.0
@@ -31,3 +39,8 @@ REFUSED_CLOSE_TIMEOUT: Final = 2.0
 """The same for a refusal that is accepted so that its page can read it."""
 MESSAGE_REFUSALS_PER_MINUTE: Final = 10
 """Refused application messages in a minute after which the connection is closed (1008)."""
+
+
+def may_be_sent(code: int) -> bool:
+    """Tell whether a close frame may hold this code (RFC 6455 section 7.4; 1014 is one that gorilla rejects)."""
+    return 1000 <= code <= 1003 or 1007 <= code <= 1013 or 3000 <= code <= 4999

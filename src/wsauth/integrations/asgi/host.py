@@ -427,8 +427,8 @@ class Host:
     def _cut_if_stuck(self) -> None:
         if self._outbox or not self._server.flushed:
             self._outbox.clear()
-            self._server.abort()
-            self.connection.ended("cut")
+            if self._server.abort():
+                self.connection.ended("cut")
 
     def _stop(self) -> None:
         if self._pump is not None:

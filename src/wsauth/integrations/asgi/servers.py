@@ -51,10 +51,12 @@ class Server:
         if self._owner is not None:
             self._owner.handshake_complete = True
 
-    def abort(self) -> None:
-        """Cut TCP, where the server lets us."""
-        if self._transport is not None:
-            self._transport.abort()
+    def abort(self) -> bool:
+        """Cut TCP, where the server lets us; tell whether it did."""
+        if self._transport is None:
+            return False
+        self._transport.abort()
+        return True
 
 
 def server_of(scope: Scope, send: Send) -> Server:

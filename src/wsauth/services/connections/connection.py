@@ -5,6 +5,7 @@ from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from wsauth.core.credentials import Credentials
 from wsauth.core.identity import NOBODY, Identity
 from wsauth.core.permissions import Permissions
 from wsauth.core.protocol import commands
@@ -39,6 +40,7 @@ class Connection:
         "_transport",
         "due_at",
         "id",
+        "indexed_as",
         "keys",
         "machine",
     )
@@ -48,6 +50,7 @@ class Connection:
         self.machine = machine
         self.due_at = inf
         self.keys: tuple[object, ...] = ()
+        self.indexed_as: Identity | None = None
         self._service = service
         self._transport = transport
         self._origin = machine.handshake.origin
@@ -112,7 +115,16 @@ class Connection:
 
     def start(self) -> None:
         """Begin with the handshake."""
-        self.perform(self.machine.start(self._service.clock.now()))
+        machine, service = self.machine, self._service
+        credentials = machine.handshake.credentials
+        known: Identity | Refused | None = None
+        if credentials is not None and machine.handshake.refused is None:
+            known = service.authentication.recall(credentials)
+            if known is not None:
+                known = self._admit(known, credentials)
+        self.perform(machine.start(service.clock.now(), known))
+        if isinstance(known, Identity):
+            self._index_lease()
 
     async def judge(self, question: Verify) -> Identity | Refused:
         """Have credentials verified within the route's time. Next: `answer`."""
@@ -128,12 +140,20 @@ class Connection:
     def answer(self, question: Verify, outcome: Identity | Refused) -> None:
         """Register, look at the revocations, answer: one step without an await (ARCHITECTURE, invariant 2)."""
         if isinstance(outcome, Identity):
-            self._service.index(self, outcome)
-            outcome = self._service.check(outcome, question.credentials) or outcome
+            outcome = self._admit(outcome, question.credentials)
         self.perform(self.machine.answered(question.number, outcome, self._service.clock.now()))
+        self._index_lease()
+
+    def _admit(self, identity: Identity, credentials: Credentials) -> Identity | Refused:
+        self._service.index(self, identity)
+        return self._service.check(identity, credentials) or identity
+
+    def _index_lease(self) -> None:
+        """Be found as whose the lease is, which is not always whose the last credential was."""
         lease = self.machine.lease
-        if self.machine.state is not State.CLOSED and (lease is None or lease.identity is not outcome):
-            self._service.index(self, None if lease is None else lease.identity)
+        identity = None if lease is None else lease.identity
+        if self.machine.state is not State.CLOSED and identity is not self.indexed_as:
+            self._service.index(self, identity)
 
     def connected(self, subprotocol: str | None) -> None:
         """Take it that what is behind accepted."""
@@ -185,7 +205,11 @@ class Connection:
         """
         for command in ordered:
             if type(command) is Verify:
-                known = self._service.authentication.recall(command.credentials)
+                known = (
+                    None
+                    if self.machine.state is State.HANDSHAKING
+                    else self._service.authentication.recall(command.credentials)
+                )
                 if known is not None:
                     self.answer(command, known)
                     return

@@ -128,6 +128,7 @@ class Connections:
             found.discard(connection)
             if not found:
                 del self._by_key[key]
+        connection.indexed_as = identity
         connection.keys = () if identity is None else _keys(identity)
         for key in connection.keys:
             self._by_key.setdefault(key, set()).add(connection)

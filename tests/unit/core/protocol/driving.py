@@ -94,9 +94,9 @@ class Driven:
             self.wake_at = command.when
         return ordered
 
-    def start(self) -> list[Command]:
-        """Begin."""
-        return self.keep(self.machine.start(self.now))
+    def start(self, known: Identity | Refused | None = None) -> list[Command]:
+        """Begin, perhaps with a verdict that is known without asking."""
+        return self.keep(self.machine.start(self.now, known))
 
     def say(self, message: Message) -> list[Command]:
         """Let the client send one message."""

@@ -29,8 +29,8 @@ def test_reading_stops_over_sixteen_kibibytes() -> None:
     """Exactly 16 KiB may wait; one byte more is full, until something is taken."""
     held = Held()
     held.add("x" * 16_384)
-    assert not held.full
+    fullness = [held.full]
     held.add("é")
-    assert held.full
+    fullness.append(held.full)
     held.take()
-    assert not held.full
+    assert [*fullness, held.full] == [False, True, False]

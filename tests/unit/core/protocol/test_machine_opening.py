@@ -59,6 +59,24 @@ def test_a_good_token_connects_and_then_accepts_what_the_application_chose() -> 
     )
 
 
+def test_a_verdict_that_is_known_is_not_asked_for() -> None:
+    """A token verified lately opens or refuses in the first step, with the source it came by."""
+    driven = Driven(handshake(None, BEARER))
+    assert plain(driven.start(person())) == ["Connect"]
+    [connected] = told(driven.connect())
+    assert isinstance(connected, events.Connected)
+    assert (connected.source, connected.expires_at) == ("header", NOW + 300)
+    refused = Driven(handshake(None, BEARER))
+    assert plain(refused.start(Refused("token_revoked"))) == ["Refuse"]
+
+
+def test_a_known_verdict_opens_nothing_for_a_refused_handshake() -> None:
+    """Mallory's page is refused, whatever is known of the token that it carries."""
+    driven = Driven(handshake(None, BEARER, (b"origin", b"https://mallory.example")))
+    assert plain(driven.start(person())) == ["Refuse"]
+    assert plain(Driven(handshake()).start(person())) == ["Accept", "Send"]
+
+
 @pytest.mark.parametrize(
     ("offers", "choice", "answer"),
     [

@@ -323,7 +323,6 @@ def test_a_late_renewal_is_waited_for_without_grace() -> None:
     driven.present()
     ordered = driven.wake(NOW + 300)
     assert plain(ordered) == ["Pause", "Send"]
-    assert driven.state is State.STALE
     driven.now = NOW + 308
     assert sent(driven.answer(person(ends=NOW + 900, iat=NOW + 299)))[0]["type"] == "auth_success"
     assert driven.state is State.OPEN

@@ -14,7 +14,7 @@ WITH_BASIC = policy(sources=frozenset({"message", "basic"}))
 
 @pytest.mark.parametrize("text", [TICKET, PASSWORD])
 def test_a_route_takes_only_its_sources(text: str) -> None:
-    """A ticket and a password in a message need `ticket` and `basic`, first and later, and the line to change is named."""
+    """A ticket and a password in a message need `ticket` and `basic`, first and later; the log names the line."""
     with pytest.raises(Refused) as first:
         read_first(text, MESSAGE_ONLY, private=True, first=True)
     with pytest.raises(Refused) as later:

@@ -1,0 +1,269 @@
+"""Everything that may happen to one connection, as rules that hypothesis puts into any order."""
+
+from math import inf
+from typing import Any
+
+from hypothesis import note
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from tests.properties.machine_model import LIVE, OVER, Life, Said, auth, of
+from tests.unit.core.protocol.driving import BEARER, NOW, ORIGIN, handshake, person, policy
+from wsauth.core.handshake import Handshake
+from wsauth.core.protocol import commands
+from wsauth.core.protocol.states import State
+from wsauth.core.routes import Policy
+from wsauth.errors import Refused
+
+__all__ = ["SECRET", "AnyLife"]
+
+SECRET = "SECRET"
+ASSURANCE: list[dict[str, Any]] = [{}, {"acr": "1"}, {"acr": "2", "amr": ["mfa"]}, {"cnf": {"jkt": "key"}}]
+CODES = ["token_invalid", "token_expired", "token_revoked", "credentials_invalid", "ticket_invalid"]
+
+policies = st.fixed_dictionaries(
+    {
+        "sources": st.sampled_from(
+            [
+                frozenset({"header", "subprotocol", "ticket", "message"}),
+                frozenset({"header", "subprotocol", "message", "basic"}),
+                frozenset({"header", "subprotocol"}),
+            ]
+        ),
+        "anonymous": st.booleans(),
+        "grace": st.sampled_from([0.0, 10.0]),
+        "auth_timeout": st.sampled_from([5.0, 10.0]),
+        "auth_attempts": st.sampled_from([1, 2, 3]),
+        "max_connection_age": st.sampled_from([25.0, 86_400.0]),
+        "idle_timeout": st.sampled_from([inf, inf, 15.0]),
+        "require": st.sampled_from([(), (), ("chat:lobby:send",)]),
+        "refusals": st.sampled_from(["auto", "http", "close"]),
+    }
+)
+asks = st.sampled_from(["header", "header", "page", "page", "in-band", "in-band page", "two", "foreign page"])
+lengths = st.sampled_from([1.0, 6.0, 20.0, 60.0, 300.0, 90_000.0, None])
+waits = st.sampled_from([0.0, 0.5, 0.5, 1.0, 1.0, 4.0, 5.0, 9.75, 10.0, 30.0])
+secrets = st.sampled_from([f"{SECRET}-{n}" for n in range(4)])
+
+
+def asked_for(how: str, rules: Policy, speaks: bool) -> Handshake:
+    """Return one way to ask for the connection."""
+    offers = ["wsauth.v1"] if speaks else []
+    if how == "page":
+        return handshake(rules, ORIGIN, offers=["wsauth.v1", "chat", f"wsauth.bearer.{SECRET}.x.y"])
+    headers = {
+        "header": [(b"authorization", f"Bearer {SECRET}-0".encode())],
+        "two": [BEARER],
+        "in-band page": [ORIGIN],
+        "foreign page": [BEARER, (b"origin", b"https://evil.example")],
+    }
+    query = b"ticket=" + SECRET.encode() if how == "two" else b""
+    return handshake(rules, *headers.get(how, []), query=query, offers=offers)
+
+
+class AnyLife(RuleBasedStateMachine):
+    """Live one connection with a punctual host."""
+
+    life: Life
+    serial = 0
+    patience = 0
+
+    @initialize(
+        rules=policies,
+        how=asks,
+        speaks=st.sampled_from([True, True, False]),
+        readable=st.booleans(),
+        lasts=st.sampled_from([0.0, 1.0, -6.0, 6.0, 20.0, -60.0, 300.0]),
+    )
+    def begin(self, rules: dict[str, Any], how: str, speaks: bool, readable: bool, lasts: float) -> None:
+        """Come with some handshake to some route, and mostly be let in at once, for so many seconds.
+
+        Where `lasts` is negative the verdict on the handshake's credentials is known without asking.
+        """
+        self.life = Life(asked_for(how, policy(**rules), speaks), readable)
+        note(f"{how} speaks={speaks} readable={readable} lasts={lasts} {rules}")
+        self.life.start(person(ends=NOW - lasts) if lasts < 0 else None)
+        if lasts and self.life.machine.state is State.PENDING:
+            self.life.say(Said(auth(token=f"{SECRET}-0"), "auth", "token", f"{SECRET}-0"))
+        if lasts and self.life.question is not None:
+            self.life.answer(person(ends=NOW + abs(lasts)))
+        if lasts and self.life.machine.state is State.CONNECTING:
+            self.life.do("connected", lambda: self.life.driven.connect(None))
+
+    @initialize(patience=st.sampled_from([3, 20, 40, 60]))
+    def be_patient(self, patience: int) -> None:
+        """Let nobody end the connection before it has lived for so many events."""
+        self.patience = patience
+
+    def _begun(self) -> Life:
+        self.life.fresh = []
+        return self.life
+
+    def _goes_on(self) -> bool:
+        """Tell whether there is still something to find out: a closed connection is boring after a while."""
+        steps = self.life.steps
+        return self.life.machine.state is not State.CLOSED and not (len(steps) > 3 and steps[-3].before in OVER)
+
+    def _can_speak(self) -> bool:
+        return self.life.machine.accepted and not self.life.paused["client"] and self._goes_on()
+
+    def _is_late(self) -> bool:
+        return len(self.life.steps) > self.patience
+
+    # What may happen.
+
+    @precondition(lambda self: self.life.question is not None)
+    @rule(
+        subject=st.sampled_from(["alice", "alice", "alice", "bob"]),
+        roles=st.sampled_from([("member",), ("member",), ("guest",)]),
+        lasts=lengths,
+        age=st.sampled_from([0, 0, 0, 5, 100]),
+        assurance=st.sampled_from(ASSURANCE[:1] * 3 + ASSURANCE),
+    )
+    def verify(
+        self, subject: str, roles: tuple[str, ...], lasts: float | None, age: int, assurance: dict[str, Any]
+    ) -> None:
+        """Find the credential good: somebody's, for some time, made now or earlier, proving more or less."""
+        life = self._begun()
+        ends = None if lasts is None else life.now + lasts
+        iat = int(life.now) - age
+        life.answer(person(subject, ends=ends, iat=iat, roles=roles, claims=assurance))
+
+    @precondition(lambda self: self.life.question is not None)
+    @rule(code=st.sampled_from([*CODES, "unavailable", "rate_limited"]))
+    def disprove(self, code: str) -> None:
+        """Find the credential bad, or find nothing out."""
+        self._begun().answer(Refused(code, "as the verifier said"))
+
+    @precondition(_goes_on)
+    @rule(back=st.integers(0, 3), good=st.booleans())
+    def answer_too_late(self, back: int, good: bool) -> None:
+        """Answer a question that nobody asks any more."""
+        life = self._begun()
+        newest = (
+            life.question.number - 1
+            if life.question
+            else max((verify.number for step in life.steps for verify in of(step.ordered, commands.Verify)), default=0)
+        )
+        outcome = person() if good else Refused("token_invalid")
+        if newest - back > 0:
+            life.do("answered late", lambda: life.driven.answer(outcome, newest - back))
+
+    @precondition(lambda self: self.life.machine.state is State.CONNECTING)
+    @rule(choice=st.sampled_from([None, "chat", "unknown"]))
+    def connect(self, choice: str | None) -> None:
+        """Let the application accept."""
+        life = self._begun()
+        life.do("connected", lambda: life.driven.connect(choice))
+
+    @precondition(_can_speak)
+    @rule(length=st.sampled_from([20, 20, 20, 9_000, 9_000, 70_000]), binary=st.booleans())
+    def speak(self, length: int, binary: bool) -> None:
+        """Send a message of the application's, text or binary, short or too long."""
+        life = self._begun()
+        self.serial += 1
+        text = f'{{"type":"chat","n":{self.serial},"text":"auth"}}'.ljust(length, " ")
+        life.say(Said(text.encode() if binary else text))
+
+    @precondition(_can_speak)
+    @rule(secret=secrets, kind=st.sampled_from(["token", "token", "ticket", "password"]))
+    def present(self, secret: str, kind: str) -> None:
+        """Send an `auth` message."""
+        life = self._begun()
+        source = {"ticket": "ticket", "password": "basic"}.get(kind)
+        taken = source is None or source in life.policy.sources
+        members = {"username": "alice", "password": secret} if kind == "password" else {kind: secret}
+        life.say(Said(auth(**members), "auth" if taken else "junk", kind, secret))
+
+    @precondition(_can_speak)
+    @rule(secret=secrets, form=st.sampled_from(["plain", "two", "number"]))
+    def present_oddly(self, secret: str, form: str) -> None:
+        """Send the plain-text form, or an `auth` message that is malformed."""
+        life = self._begun()
+        if form == "plain":
+            life.say(Said(f"Authorization: Bearer {secret}", "plain", "token", secret))
+        else:
+            members: dict[str, Any] = {"token": secret, "ticket": secret} if form == "two" else {"token": 1}
+            life.say(Said(auth(**members), "junk"))
+
+    @precondition(_can_speak)
+    @precondition(lambda self: self.life.machine.state in (*LIVE, State.PENDING))
+    @rule(
+        secret=secrets,
+        takes=st.sampled_from([0.0, 0.0, 0.5, 4.0, 6.0]),
+        lasts=st.sampled_from([6.0, 20.0, 20.0, 300.0]),
+        age=st.sampled_from([0, 0, 0, 10]),
+        pipelined=st.booleans(),
+    )
+    def renew(self, secret: str, takes: float, lasts: float, age: int, pipelined: bool) -> None:
+        """Send a token, mostly a good and newer one, and have it verified in this time; perhaps talk meanwhile."""
+        self.present(secret, "token")
+        life = self.life
+        if pipelined:
+            self.serial += 1
+            life.say(Said(f"behind {self.serial}"))
+        life.advance(takes)
+        if life.question is not None:
+            life.answer(person(ends=life.now + lasts, iat=int(life.now) - age))
+
+    @rule(seconds=waits)
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self._begun().advance(seconds)
+
+    @precondition(lambda self: self.life.driven.wake_at < inf and self.life.machine.state is not State.CLOSED)
+    @rule(early=st.sampled_from([0.0, 0.25, 4.0]))
+    def wait_for_the_next_thing(self, early: float) -> None:
+        """Let time pass until exactly the next deadline, or until a little before."""
+        life = self._begun()
+        life.advance(max(0.0, life.driven.wake_at - life.now - early))
+
+    @precondition(_goes_on)
+    @rule()
+    def wake_too_early(self) -> None:
+        """Wake the machine although it is not time yet."""
+        life = self._begun()
+        if life.driven.wake_at > life.now:
+            life.do("woken early", lambda: life.driven.wake(life.now))
+
+    @precondition(_is_late)
+    @precondition(lambda self: self.life.machine.state not in OVER)
+    @rule(code=st.sampled_from(["session_revoked", "disconnected", "permission_denied"]), again=st.booleans())
+    def end(self, code: str, again: bool) -> None:
+        """Revoke or disconnect."""
+        life = self._begun()
+        retry_after = 60.5 if again and code == "disconnected" else None
+        life.do("ended", lambda: life.driven.end(code, retry_after=retry_after))
+
+    @precondition(_is_late)
+    @precondition(_goes_on)
+    @precondition(lambda self: self.life.machine.accepted)
+    @rule(code=st.sampled_from([1000, 4001]))
+    def leave(self, code: int) -> None:
+        """Let the application close."""
+        life = self._begun()
+        life.do("left", lambda: life.driven.leave(code))
+
+    @precondition(_is_late)
+    @precondition(lambda self: self.life.machine.state is not State.CLOSED)
+    @rule()
+    def vanish(self) -> None:
+        """Let the transport be gone."""
+        life = self._begun()
+        life.do("gone", life.driven.gone)
+
+    @precondition(lambda self: self.life.machine.state in LIVE)
+    @rule(code=st.sampled_from(["message_invalid", "permission_denied"]), times=st.sampled_from([1, 1, 1, 11]))
+    def refuse_message(self, code: str, times: int) -> None:
+        """Let the application refuse what it was given."""
+        life = self._begun()
+        for _ in range(times):
+            life.do("refused", lambda: life.driven.refuse(code))
+
+    @precondition(_goes_on)
+    @rule()
+    def stir(self) -> None:
+        """Let the application send something."""
+        life = self._begun()
+        life.machine.stirred(life.now)
+        life.stirred_at = life.now
