@@ -44,7 +44,6 @@ def main(name: str, core: int) -> None:
         http="httptools",
         ws="websockets-sansio",
         ws_per_message_deflate=False,
-        interface="asgi3",
         access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=1,

@@ -1,13 +1,13 @@
 """Echo in bare ASGI behind wsauth's middleware, in a process that already remembers a lot."""
 
 import time
-from math import inf
 from typing import Any
 
 from benchmarks.apps.bare_plain import app as plain
 from benchmarks.apps.guarded import make_guard
 from benchmarks.apps.settings import ISSUER
 from wsauth.integrations.asgi import WebSocketAuthMiddleware
+from wsauth.services.connections.deadlines import Deadline
 
 MANY = 100_000
 
@@ -18,10 +18,10 @@ guarded = WebSocketAuthMiddleware(plain, guard=guard)
 class Lease:
     """Stands for a connection whose lease ends in an hour."""
 
-    __slots__ = ("due_at",)
+    __slots__ = ("deadline",)
 
     def __init__(self) -> None:
-        self.due_at = inf
+        self.deadline: Deadline | None = None
 
     def wake(self, now: float) -> None:
         """Do nothing: no measurement lasts that long."""

@@ -197,9 +197,4 @@ async def pushed(subject: str, text: str) -> None:
         seen[subject].append("OSError")
 
 
-guarded = WebSocketAuthMiddleware(chat, guard=guard)
-
-
-async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Be what the servers run."""
-    await guarded(scope, receive, send)
+app = WebSocketAuthMiddleware(chat, guard=guard)

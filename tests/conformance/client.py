@@ -23,7 +23,7 @@ from tests.servers import Running
 
 __all__ = ["PATIENCE", "Refusal", "Site", "Socket", "basic", "eventually", "token"]
 
-PATIENCE = 20.0
+PATIENCE = 30.0
 """Seconds to wait for what has to happen; a machine under load is slow."""
 
 

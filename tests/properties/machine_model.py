@@ -59,6 +59,8 @@ class Step:
     outcome: Identity | Refused | None = None
     unanswered: bool = False
     """Whether a renewal was being verified, or waited for that, when the event came."""
+    newest: str = ""
+    """The secret of the `auth` message that came last before the event."""
     verdict: str = ""
     """What a good credential must lead to: `replaced`, `unchanged`, `refused` or `closed`."""
 
@@ -119,6 +121,7 @@ class Life:
         machine = self.driven.machine
         before, lease_before = machine.state, machine.lease
         unanswered = self._is_unanswered() or event == "answered"
+        newest = next((said.secret for said in reversed(self.presented) if said.meant == "auth"), "")
         ordered = run()
         expected = self._follow(event, before, machine.state, known, ordered)
         lease = machine.lease
@@ -132,6 +135,7 @@ class Life:
             ordered,
             expected,
             unanswered=unanswered,
+            newest=newest,
             **known,
         )
         self._note_orders(ordered)

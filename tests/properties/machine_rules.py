@@ -19,6 +19,13 @@ __all__ = ["SECRET", "AnyLife"]
 
 SECRET = "SECRET"
 ASSURANCE: list[dict[str, Any]] = [{}, {"acr": "1"}, {"acr": "2", "amr": ["mfa"]}, {"cnf": {"jkt": "key"}}]
+CHANGES: list[dict[str, Any]] = [
+    {},
+    {"subject": "bob"},
+    {"issuer": "https://mallory.example"},
+    {"roles": ("guest",)},
+    {"claims": {"acr": "1"}},
+]
 CODES = ["token_invalid", "token_expired", "token_revoked", "credentials_invalid", "ticket_invalid"]
 
 policies = st.fixed_dictionaries(
@@ -40,7 +47,7 @@ policies = st.fixed_dictionaries(
         "refusals": st.sampled_from(["auto", "http", "close"]),
     }
 )
-asks = st.sampled_from(["header", "header", "page", "page", "in-band", "in-band page", "two", "foreign page"])
+asks = st.sampled_from(["header", "header", "page", "in-band", "in-band", "in-band page", "two", "foreign page"])
 lengths = st.sampled_from([1.0, 6.0, 20.0, 60.0, 300.0, 90_000.0, None])
 waits = st.sampled_from([0.0, 0.5, 0.5, 1.0, 1.0, 4.0, 5.0, 9.75, 10.0, 30.0])
 secrets = st.sampled_from([f"{SECRET}-{n}" for n in range(4)])
@@ -73,7 +80,7 @@ class AnyLife(RuleBasedStateMachine):
         how=asks,
         speaks=st.sampled_from([True, True, False]),
         readable=st.booleans(),
-        lasts=st.sampled_from([0.0, 1.0, -6.0, 6.0, 20.0, -60.0, 300.0]),
+        lasts=st.sampled_from([0.0, 0.0, 1.0, -6.0, 6.0, 20.0, -60.0, 300.0]),
     )
     def begin(self, rules: dict[str, Any], how: str, speaks: bool, readable: bool, lasts: float) -> None:
         """Come with some handshake to some route, and mostly be let in at once, for so many seconds.
@@ -82,11 +89,12 @@ class AnyLife(RuleBasedStateMachine):
         """
         self.life = Life(asked_for(how, policy(**rules), speaks), readable)
         note(f"{how} speaks={speaks} readable={readable} lasts={lasts} {rules}")
-        self.life.start(person(ends=NOW - lasts) if lasts < 0 else None)
+        alice = person(ends=NOW + abs(lasts), claims={"acr": "1"} if lasts == 20 else {})
+        self.life.start(alice if lasts < 0 else None)
         if lasts and self.life.machine.state is State.PENDING:
             self.life.say(Said(auth(token=f"{SECRET}-0"), "auth", "token", f"{SECRET}-0"))
         if lasts and self.life.question is not None:
-            self.life.answer(person(ends=NOW + abs(lasts)))
+            self.life.answer(alice)
         if lasts and self.life.machine.state is State.CONNECTING:
             self.life.do("connected", lambda: self.life.driven.connect(None))
 
@@ -136,7 +144,7 @@ class AnyLife(RuleBasedStateMachine):
         self._begun().answer(Refused(code, "as the verifier said"))
 
     @precondition(_goes_on)
-    @rule(back=st.integers(0, 3), good=st.booleans())
+    @rule(back=st.integers(0, 1), good=st.booleans())
     def answer_too_late(self, back: int, good: bool) -> None:
         """Answer a question that nobody asks any more."""
         life = self._begun()
@@ -157,13 +165,26 @@ class AnyLife(RuleBasedStateMachine):
         life.do("connected", lambda: life.driven.connect(choice))
 
     @precondition(_can_speak)
-    @rule(length=st.sampled_from([20, 20, 20, 9_000, 9_000, 70_000]), binary=st.booleans())
-    def speak(self, length: int, binary: bool) -> None:
-        """Send a message of the application's, text or binary, short or too long."""
+    @rule(length=st.sampled_from([20, 20, 20, 9_000, 9_000, 70_000]), times=st.sampled_from([1, 1, 2, 3]))
+    def speak(self, length: int, times: int) -> None:
+        """Send messages of the application's, short or long, as long as anybody reads."""
+        self._begun()
+        self._talk(length, times)
+
+    def _talk(self, length: int, times: int) -> None:
+        for _ in range(times):
+            if self._can_speak():
+                self.serial += 1
+                text = f'{{"type":"chat","n":{self.serial},"text":"auth"}}'.ljust(length, " ")
+                self.life.say(Said(text))
+
+    @precondition(_can_speak)
+    @rule()
+    def speak_binary(self) -> None:
+        """Send a binary message."""
         life = self._begun()
         self.serial += 1
-        text = f'{{"type":"chat","n":{self.serial},"text":"auth"}}'.ljust(length, " ")
-        life.say(Said(text.encode() if binary else text))
+        life.say(Said(b"%d" % self.serial))
 
     @precondition(_can_speak)
     @rule(secret=secrets, kind=st.sampled_from(["token", "token", "ticket", "password"]))
@@ -193,18 +214,38 @@ class AnyLife(RuleBasedStateMachine):
         takes=st.sampled_from([0.0, 0.0, 0.5, 4.0, 6.0]),
         lasts=st.sampled_from([6.0, 20.0, 20.0, 300.0]),
         age=st.sampled_from([0, 0, 0, 10]),
-        pipelined=st.booleans(),
+        changes=st.sampled_from(CHANGES[:1] * 3 + CHANGES),
     )
-    def renew(self, secret: str, takes: float, lasts: float, age: int, pipelined: bool) -> None:
-        """Send a token, mostly a good and newer one, and have it verified in this time; perhaps talk meanwhile."""
+    def renew(self, secret: str, takes: float, lasts: float, age: int, changes: dict[str, Any]) -> None:
+        """Send a token, mostly a good and newer one, have it verified in this time, and talk meanwhile."""
         self.present(secret, "token")
         life = self.life
-        if pipelined:
-            self.serial += 1
-            life.say(Said(f"behind {self.serial}"))
+        self._talk(18 if takes < 4 else 9_000, 2)
         life.advance(takes)
         if life.question is not None:
-            life.answer(person(ends=life.now + lasts, iat=int(life.now) - age))
+            life.answer(person(**{"ends": life.now + lasts, "iat": int(life.now) - age, **changes}))
+
+    @precondition(_can_speak)
+    @precondition(lambda self: self.life.machine.state is State.OPEN and self.life.machine.lease.ends)
+    @rule(secret=secrets, before=st.sampled_from([0.5, 0.0, -0.5]), outcome=st.sampled_from(["good", "bad", "none"]))
+    def renew_at_the_end(self, secret: str, before: float, outcome: str) -> None:
+        """Send a token just before or after the lease's end, talk a lot, and perhaps have it verified then."""
+        life = self._begun()
+        life.advance(max(0.0, life.machine.lease.ends_at - before - life.now))
+        if self._can_speak():
+            life.say(Said(auth(token=secret), "auth", "token", secret))
+        self._talk(9_000, 2)
+        life.advance(1.0)
+        if life.question is not None and outcome != "none":
+            good = person(ends=life.now + 20, iat=int(life.now))
+            life.answer(good if outcome == "good" else Refused("token_invalid", "as the verifier said"))
+
+    @precondition(lambda self: self.life.machine.state in (State.PENDING, State.STALE))
+    @rule()
+    def say_nothing_more(self) -> None:
+        """Let time pass until the next deadline of somebody who may not stay as they are."""
+        life = self._begun()
+        life.advance(max(0.0, life.driven.wake_at - life.now))
 
     @rule(seconds=waits)
     def wait(self, seconds: float) -> None:

@@ -100,8 +100,7 @@ class OneConnection(AnyLife):
             asked = of(step.ordered, commands.Verify)
             assert len(asked) <= 1
             if asked and step.before in LIVE and step.event in ("woken", "answered"):
-                newest = [said for said in life.presented if said.meant == "auth"][-1]
-                assert asked[0].credentials.secret == newest.secret
+                assert asked[0].credentials.secret == step.newest
             if asked and step.said is not None:
                 assert asked[0].credentials.secret == step.said.secret
         assert all(later - earlier >= 10 for earlier, later in pairwise(life.successes()))
@@ -180,6 +179,12 @@ class OneConnection(AnyLife):
                     assert message["attempts_left"] == life.attempts
                 elif message.get("code") == "too_many_attempts":
                     assert life.attempts == 1
+
+    @invariant()
+    def who_speaks_offered_it_or_authenticated_by_a_message(self) -> None:
+        """Nobody else's messages are looked at, and nobody begins or stops to speak in between."""
+        by_message = any(step.before is State.PENDING and step.verdict == "replaced" for step in self.life.steps)
+        assert self.life.machine.speaks is (self.life.offered or by_message)
 
     @invariant()
     def nothing_is_delivered_before_success_was_told(self) -> None:

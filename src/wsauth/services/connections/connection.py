@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from math import inf
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from wsauth.core.credentials import Credentials
@@ -14,6 +13,7 @@ from wsauth.core.protocol.machine import Machine
 from wsauth.core.protocol.states import State
 from wsauth.errors import PermissionDenied, Refused
 from wsauth.interfaces.transport import Transport
+from wsauth.services.connections.deadlines import Deadline
 
 if TYPE_CHECKING:
     from wsauth.services.connections.connections import Connections
@@ -38,7 +38,7 @@ class Connection:
         "_origin",
         "_service",
         "_transport",
-        "due_at",
+        "deadline",
         "id",
         "indexed_as",
         "keys",
@@ -48,7 +48,7 @@ class Connection:
     def __init__(self, service: "Connections", machine: Machine, transport: Transport) -> None:
         self.id = machine.about.connection_id
         self.machine = machine
-        self.due_at = inf
+        self.deadline: Deadline | None = None
         self.keys: tuple[object, ...] = ()
         self.indexed_as: Identity | None = None
         self._service = service

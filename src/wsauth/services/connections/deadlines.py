@@ -8,7 +8,7 @@ from typing import Protocol
 
 from wsauth.interfaces.clock import Clock, Timer
 
-__all__ = ["Deadlines", "Due"]
+__all__ = ["Deadline", "Deadlines", "Due"]
 
 _log = logging.getLogger("wsauth")
 
@@ -18,10 +18,19 @@ _SLACK = 1024
 """Outdated entries that are kept before the heap is made anew."""
 
 
-class Due(Protocol):
-    """Be something with a deadline; `due_at` belongs to `Deadlines`."""
+class Deadline:
+    """Be a deadline that was set; an outdated one wakes nobody and keeps nobody in memory."""
 
-    due_at: float
+    __slots__ = ("what",)
+
+    def __init__(self, what: "Due") -> None:
+        self.what: Due | None = what
+
+
+class Due(Protocol):
+    """Be something with a deadline; `deadline` belongs to `Deadlines`."""
+
+    deadline: Deadline | None
 
     def wake(self, now: float) -> None:
         """Do what is due."""
@@ -36,7 +45,7 @@ class Deadlines:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._heap: list[tuple[float, int, Due]] = []
+        self._heap: list[tuple[float, int, Deadline]] = []
         self._order = 0
         self._outdated = 0
         self._timer: Timer | None = None
@@ -45,12 +54,14 @@ class Deadlines:
 
     def set(self, what: Due, when: float) -> None:
         """Wake `what` at `when` (seconds since the epoch) instead of any time set before; `inf` is never."""
-        if what.due_at < inf:
+        if what.deadline is not None:
+            what.deadline.what = None
+            what.deadline = None
             self._outdated += 1
-        what.due_at = when
         if when < inf:
             self._order += 1
-            heappush(self._heap, (when, self._order, what))
+            what.deadline = Deadline(what)
+            heappush(self._heap, (when, self._order, what.deadline))
             if when < self._timer_at or self._loop is not asyncio.get_running_loop():
                 self._arm()
         if self._outdated > _SLACK and self._outdated * 2 > len(self._heap):
@@ -68,11 +79,7 @@ class Deadlines:
         self._timer, self._timer_at = None, inf
 
     def _tidy(self) -> None:
-        latest: dict[int, tuple[float, int, Due]] = {}
-        for entry in self._heap:
-            if entry[2].due_at == entry[0]:
-                latest[id(entry[2])] = entry
-        self._heap = list(latest.values())
+        self._heap = [entry for entry in self._heap if entry[2].what is not None]
         self._outdated = 0
         heapify(self._heap)
 
@@ -87,11 +94,11 @@ class Deadlines:
         now = self._clock.now()
         self._timer, self._timer_at = None, -inf
         while self._heap and self._heap[0][0] <= now:
-            when, _, what = heappop(self._heap)
-            if what.due_at != when:
+            what = heappop(self._heap)[2].what
+            if what is None:
                 self._outdated -= 1
                 continue
-            what.due_at = inf
+            what.deadline = None
             try:
                 what.wake(now)
             except Exception:  # noqa: BLE001  one connection's fault must not keep the others open

@@ -37,7 +37,7 @@ def policy(**changes: Any) -> Policy:
 def person(subject: str = "alice", *, ends: float | None = NOW + 300, iat: float = NOW, **changes: Any) -> Identity:
     """Return whom a good credential shows: Alice, a member, for five minutes, unless told otherwise."""
     claims = {"iat": iat, **changes.pop("claims", {})}
-    return Identity(subject, issuer=ISSUER, expires_at=ends, claims=claims, **{"roles": ("member",), **changes})
+    return Identity(subject, expires_at=ends, claims=claims, **{"issuer": ISSUER, "roles": ("member",), **changes})
 
 
 def handshake(
