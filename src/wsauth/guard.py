@@ -258,6 +258,8 @@ class Guard:
         """
         if sum(name is not None for name in (subject, session_id, connection_id)) != 1:
             raise ConfigurationError("disconnect: name exactly one of subject, session_id and connection_id")
+        if retry_after is not None and not 0 <= retry_after < inf:
+            raise ConfigurationError(f"disconnect: retry_after={retry_after!r} is not a number of seconds")
         if connection_id is not None:
             connection = self.connections.get(connection_id)
             found = set() if connection is None else {connection}

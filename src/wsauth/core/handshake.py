@@ -259,6 +259,8 @@ def _take_cookies(head: Head, names: Collection[str], handshake: Handshake, foun
         return
     if not handshake.browser:
         raise Refused("origin_denied", "a cookie came without an allowed Origin", mend='origins = ["https://…"]')
+    if len(taken) > 1 and len({name for name, _ in taken}) > 1:
+        raise Refused("credentials_ambiguous", "cookies of two issuers came together")
     if len(taken) > 1:
         raise Refused("request_invalid", "the credential's cookie came more than once")
     name, value = taken[0]

@@ -59,11 +59,11 @@ class Machine:
         "_attempts_left",
         "_draw",
         "_expired",
+        "_first",
         "_held",
         "_late",
         "_lease_state",
         "_message_refusals",
-        "_messages",
         "_new_id",
         "_opened_at",
         "_out",
@@ -116,7 +116,7 @@ class Machine:
         self._warned = False
         self._expired: Refusal | None = None
         self._held: Held | None = None
-        self._messages = 0
+        self._first = True
         self._message_refusals: deque[float] | None = None
         self._stirred_at = opened_at
         self._abort_at = inf
@@ -192,14 +192,14 @@ class Machine:
         """Note a message of the application, for `idle_timeout`."""
         self._stirred_at = now
 
-    def refuse_message(self, error: Refused, detail: str, now: float) -> list[Command]:
-        """Refuse the application message that was delivered last; the connection stays open."""
+    def refuse_message(self, error: Refused, number: int, detail: str, now: float) -> list[Command]:
+        """Refuse an application message, the first being number 1; the connection stays open."""
         if self.state not in (State.OPEN, State.STALE):
             return []
         refusal = Refusal.of(error, self._new_id())
         self._tell_refusal(events.MessageRefused, refusal, None, now)
         if self.speaks:
-            self._out.append(commands.Send(control.message_refused(refusal, self._messages, detail)))
+            self._out.append(commands.Send(control.message_refused(refusal, number, detail)))
         if refusal.code == "message_invalid" and self._too_many_refusals(now):
             self._end(refusal, now)
         return self._done(now)
@@ -295,7 +295,6 @@ class Machine:
         self._lease_state = LEASE[self._lease_state, LeaseEvent.GRANT]
         self.speaks = self.speaks or self.accepted
         self._attempts_left = self.policy.auth_attempts
-        self._messages = 0
         self._move(ConnectionEvent.GRANT)
         self._out.append(commands.Connect())
 
@@ -319,8 +318,7 @@ class Machine:
         if isinstance(message, bytes):
             self._refuse("message_unsupported", "a binary message came before authentication", now)
             return
-        first = self._messages == 0
-        self._messages += 1
+        first, self._first = self._first, False
         try:
             credentials = read_first(message, self.policy, self.about.private, first=first)
             self._out.append(self._question.ask(credentials, now))
@@ -359,7 +357,6 @@ class Machine:
         if size(message) > self.policy.max_message:
             self._refuse("message_too_large", f"over {self.policy.max_message} bytes", now, mend="max_message")
         elif not self._is_renewal(message, now):
-            self._messages += 1
             self._out.append(commands.Deliver(message))
 
     def _stale_message(self, message: Message, now: float) -> None:
@@ -456,8 +453,6 @@ class Machine:
         if was_stale:
             self._stirred_at = now
             self._out.append(commands.Pause("upstream", False))
-            if not self.speaks:
-                self._out.append(commands.Pause("client", False))
         expires_at = lease.ends_at if lease.ends else None
         renewed = events.Renewed(at=now, about=self.about, identity=lease.identity, expires_at=expires_at)
         self._out.append(commands.Tell(renewed))

@@ -9,7 +9,6 @@ a pending `receive()`.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Coroutine
 from math import inf
 from typing import Any, Literal
@@ -25,7 +24,7 @@ from wsauth.core.refusals import Refusal
 from wsauth.errors import ConnectionClosed, PermissionDenied, Refused
 from wsauth.integrations.asgi.servers import Server, sender_of
 from wsauth.integrations.asgi.types import App, AsgiMessage, Receive, Scope, Send
-from wsauth.integrations.asgi.user import Auth, User
+from wsauth.integrations.asgi.user import User
 from wsauth.services.connections.connection import Connection
 
 __all__ = ["Host"]
@@ -65,13 +64,14 @@ class Host:
         "_closing",
         "_direct",
         "_flushing",
+        "_greeted",
         "_inbox",
         "_inline",
         "_moved",
         "_outbox",
         "_paused",
         "_pump",
-        "_questions",
+        "_question",
         "_receive",
         "_scope",
         "_send",
@@ -87,15 +87,16 @@ class Host:
         self._receive = receive
         self._send = sender_of(send)
         self._server = server
-        self._inbox: deque[AsgiMessage] = deque(({"type": "websocket.connect"},))
-        self._outbox: deque[AsgiMessage] = deque()
-        self._questions: deque[Verify] = deque()
+        self._inbox: list[AsgiMessage] = []
+        self._outbox: list[AsgiMessage] = []
+        self._question: Verify | None = None
         self._asked: AsgiMessage | None = None
         self._closing: AsgiMessage | None = None
         self._accepted = False
         self._direct = False
         self._inline = False
         self._flushing = False
+        self._greeted = False
         self._paused = False
         self._moved: asyncio.Event | None = None
         self._pump: asyncio.Task[None] | None = None
@@ -161,8 +162,7 @@ class Host:
         scope["query_string"] = handshake.query
         scope["subprotocols"] = handshake.offered
         scope["wsauth"] = self.connection
-        scope["user"] = User(self.connection)
-        scope["auth"] = Auth(self.connection)
+        scope["user"] = scope["auth"] = User(self.connection)
         return scope
 
     # What the application gets.
@@ -175,6 +175,9 @@ class Host:
 
     async def receive(self) -> AsgiMessage:
         """Be the application's `receive`."""
+        if not self._greeted:
+            self._greeted = True
+            return {"type": "websocket.connect"}
         if self._pump is None and not self._inbox and not self._paused and self._closing is None:
             message = await self._receive()
             if self._direct and message["type"] == "websocket.receive" and self._fits(message):
@@ -184,7 +187,8 @@ class Host:
             if self._closing is not None:
                 return self._closing
             await self._wait()
-        message = self._inbox.popleft()
+        message = self._inbox.pop(0)
+        self.connection.taken += 1
         if self._pump is not None:
             self._move()
         return message
@@ -294,7 +298,7 @@ class Host:
     def verify(self, question: Verify) -> None:
         """Verify in the handshake's own time, later in a task, so that messages go on."""
         if self.connection.machine.state is State.HANDSHAKING:
-            self._questions.append(question)
+            self._question = question
         else:
             self._spawn(self._verify(question))
 
@@ -323,8 +327,7 @@ class Host:
         """Send a close frame and tell the application; what it has not yet taken is dropped."""
         self._direct = False
         self._closing = {"type": "websocket.disconnect", "code": code, "reason": reason}
-        connect = [message for message in self._inbox if message["type"] == "websocket.connect"]
-        self._inbox = deque(connect)
+        self._inbox.clear()
         if self._flushing or not self._server.flushed:
             asyncio.get_running_loop().call_later(_CUT_AFTER, self._cut_if_stuck)
         self._put({"type": "websocket.close", "code": code, "reason": reason})
@@ -377,9 +380,10 @@ class Host:
                 await self._write()
             while self._flushing:
                 await self._wait()
-            if not self._questions:
+            question, self._question = self._question, None
+            if question is None:
                 return
-            await self._verify(self._questions.popleft())
+            await self._verify(question)
 
     async def _verify(self, question: Verify) -> None:
         outcome = await self.connection.judge(question)
@@ -393,7 +397,7 @@ class Host:
     async def _write(self) -> None:
         try:
             while self._outbox:
-                message = self._outbox.popleft()
+                message = self._outbox.pop(0)
                 if message["type"] == "websocket.close":
                     await self._stop_pump()
                 await self._send(message)

@@ -10,7 +10,7 @@ from wsauth.integrations.asgi.http import Request, read_credentials
 from wsauth.integrations.asgi.request import address_of, is_private, path_of, read_handshake
 from wsauth.integrations.asgi.servers import server_of
 from wsauth.integrations.asgi.types import App, AsgiMessage, Guarding, Receive, Scope, Send
-from wsauth.integrations.asgi.user import Auth, User
+from wsauth.integrations.asgi.user import User
 
 __all__ = ["WebSocketAuthMiddleware"]
 
@@ -36,7 +36,9 @@ class WebSocketAuthMiddleware:
         """
         kind = scope["type"]
         if kind == "websocket":
-            await self._websocket(scope, receive, send)
+            if not self.guard.started:
+                await self.guard.start()
+            await self._host(scope, receive, send).run(self.app)
         elif kind == "http":
             await self._http(scope, receive, send)
         elif kind == "lifespan":
@@ -44,19 +46,18 @@ class WebSocketAuthMiddleware:
         else:
             await self.app(scope, receive, send)
 
-    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _host(self, scope: Scope, receive: Receive, send: Send) -> Host:
         guard = self.guard
-        if not guard.started:
-            await guard.start()
         private = is_private(scope)
         handshake = read_handshake(scope, guard.routes, guard.cookies, private)
         host = Host(scope, receive, send, server_of(scope, send))
         host.connection = guard.connections.open(handshake, host, path_of(scope), address_of(scope), private)
-        await host.run(self.app)
+        return host
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = await self._authenticate(scope)
-        await self.app({**scope, "wsauth": request, "user": User(request), "auth": Auth(request)}, receive, send)
+        user = User(request)
+        await self.app({**scope, "wsauth": request, "user": user, "auth": user}, receive, send)
 
     async def _authenticate(self, scope: Scope) -> Request:
         guard = self.guard

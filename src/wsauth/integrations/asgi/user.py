@@ -1,12 +1,12 @@
 """`scope["user"]` and `scope["auth"]`, in the shape Starlette's `requires` knows."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, Self
 
 from wsauth.core.identity import Identity
 from wsauth.core.permissions import Permissions
 
-__all__ = ["Auth", "Bearer", "User"]
+__all__ = ["Bearer", "User"]
 
 
 class Bearer(Protocol):
@@ -20,7 +20,7 @@ class Bearer(Protocol):
 
 
 class User:
-    """Be `scope["user"]`."""
+    """Be `scope["user"]`, and as `scope["auth"]` know what the user may do."""
 
     __slots__ = ("_bearer",)
 
@@ -42,18 +42,9 @@ class User:
         """Return who it is."""
         return self._bearer.identity
 
-
-class Auth:
-    """Be `scope["auth"]`; its `scopes` knows the patterns of the roles, and `authenticated` for anybody."""
-
-    __slots__ = ("_bearer",)
-
-    def __init__(self, bearer: Bearer) -> None:
-        self._bearer = bearer
-
     @property
-    def scopes(self) -> "Auth":
-        """Return what answers `in`."""
+    def scopes(self) -> Self:
+        """Return what answers `in`: permissions, by the patterns of the roles, and `authenticated` for anybody."""
         return self
 
     def __contains__(self, name: object) -> bool:

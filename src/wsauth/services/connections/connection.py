@@ -31,6 +31,7 @@ class Connection:
 
     Attributes:
         id: a handle of 32 hexadecimal digits; it opens nothing.
+        taken: messages the application has received from a client that speaks wsauth.
     """
 
     __slots__ = (
@@ -43,11 +44,13 @@ class Connection:
         "indexed_as",
         "keys",
         "machine",
+        "taken",
     )
 
     def __init__(self, service: "Connections", machine: Machine, transport: Transport) -> None:
         self.id = machine.about.connection_id
         self.machine = machine
+        self.taken = 0
         self.deadline: Deadline | None = None
         self.keys: tuple[object, ...] = ()
         self.indexed_as: Identity | None = None
@@ -102,7 +105,7 @@ class Connection:
             detail: for the client's developer, such as `room: is required`.
         """
         error = Refused(code, detail or "refused by the application")
-        self.perform(self.machine.refuse_message(error, detail, self._service.clock.now()))
+        self.perform(self.machine.refuse_message(error, self.taken, detail, self._service.clock.now()))
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the connection with a code of the application's own."""

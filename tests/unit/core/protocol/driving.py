@@ -136,7 +136,8 @@ class Driven:
 
     def refuse(self, code: str = "message_invalid", detail: str = "room: is required") -> list[Command]:
         """Let the application refuse the message it was given last."""
-        return self.keep(self.machine.refuse_message(Refused(code, "as decided"), detail, self.now))
+        number = len(of(self.ordered, commands.Deliver))
+        return self.keep(self.machine.refuse_message(Refused(code, "as decided"), number, detail, self.now))
 
 
 def of(ordered: Iterable[Command], kind: type[Kind]) -> list[Kind]:
