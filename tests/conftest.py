@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.leaks import SECRETS, WRITTEN, leaks
+
 CI = os.environ.get("CI", "").lower() in {"1", "true"}
 NODE_TESTS = Path(__file__).parent / "node"
 
@@ -38,6 +40,14 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _fail_if_skipped(report)
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_leaks() -> Generator[None]:
+    """Search all that served processes wrote in the run; made first, so that it ends when all of them have."""
+    yield
+    found = leaks(WRITTEN, SECRETS)
+    assert not found, "\n".join(found)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
+from tests.leaks import secret
 from wsauth.core.credentials import Credentials
 from wsauth.errors import Refused
 from wsauth.verifiers.jwt import JWTVerifier
@@ -22,7 +23,7 @@ from wsauth.verifiers.jwt import JWTVerifier
 ISSUER = "https://login.example.com"
 AUDIENCE = "chat"
 NOW = 1_800_000_000
-SECRET = token_hex(32)
+SECRET = secret(token_hex(32), "the key of the tests")
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 

@@ -12,7 +12,10 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Literal
 
-__all__ = ["SERVERS", "LogLevel", "Running", "serve"]
+from tests.leaks import keep, secret
+from tests.lifeline import hold, release
+
+__all__ = ["SERVERS", "LogLevel", "Running", "secret", "serve"]
 
 LogLevel = Literal["warning", "info", "debug", "trace"]
 
@@ -66,6 +69,7 @@ class Running:
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
+        release(self.pid)
 
     async def ready(self) -> bool:
         """Wait until it accepts connections; false when the process ended instead."""
@@ -91,9 +95,9 @@ async def serve(
     *,
     server: str = "uvicorn-sansio",
     env: Mapping[str, str] | None = None,
-    log_level: LogLevel = "warning",
+    log_level: LogLevel = "debug",
 ) -> AsyncGenerator[Running]:
-    """Run an application such as `tests.apps.chat:app` until the block ends.
+    """Run an application such as `tests.apps.chat:app` until the block ends; what it wrote is searched for secrets.
 
     Args:
         app: module and attribute, importable from the root of the repository.
@@ -105,13 +109,13 @@ async def serve(
         RuntimeError: it did not start; with what it wrote.
     """
     with TemporaryFile() as written:
-        running = await _started(
-            app, server, {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}, log_level, written
-        )
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        running = await _started(app, server, {**os.environ, "PYTHONPATH": path, **(env or {})}, log_level, written)
         try:
             yield running
         finally:
             await running.stop()
+            keep(f"{server} with {app} at {log_level}", running.output())
 
 
 async def _started(app: str, server: str, env: dict[str, str], log_level: LogLevel, written: IO[bytes]) -> Running:
@@ -122,6 +126,7 @@ async def _started(app: str, server: str, env: dict[str, str], log_level: LogLev
         process = subprocess.Popen(
             command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=written, stderr=written, start_new_session=True
         )
+        hold(process.pid)
         running = Running(server, port, process, written)
         try:
             if await running.ready():
@@ -129,6 +134,7 @@ async def _started(app: str, server: str, env: dict[str, str], log_level: LogLev
         except BaseException:
             await running.stop()
             raise
+        await running.stop()
         why = running.output()
     raise RuntimeError(f"{server} did not start {app}:\n{why}")
 

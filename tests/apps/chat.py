@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections import defaultdict
 from typing import Any
 from urllib.parse import parse_qsl
@@ -170,6 +171,8 @@ async def called(verb: str, asked: dict[str, str]) -> Any:
         return seen[asked["subject"]]
     if verb == "written":
         return written[asked["subject"]]
+    if verb == "served":
+        return f"{type(app).__module__}.{type(app).__qualname__}"
     if verb == "count":
         return len(guard.connections)
     if verb == "push":
@@ -198,3 +201,5 @@ async def pushed(subject: str, text: str) -> None:
 
 
 app = WebSocketAuthMiddleware(chat, guard=guard)
+
+logging.basicConfig(level=logging.DEBUG, format="%(name)s %(message)s")

@@ -1,5 +1,6 @@
 """A chat in FastAPI behind the middleware, written as the contract's example."""
 
+import logging
 from typing import Annotated, Any
 
 import msgspec
@@ -46,3 +47,6 @@ async def me(user: Annotated[Identity, identity()]) -> dict[str, str]:
 async def kick(user: str, admin: Annotated[Identity, identity("chat:admin")]) -> Any:
     """Disconnect somebody for a minute."""
     return msgspec.to_builtins(await guard.disconnect(subject=user, issuer=ISSUER, retry_after=60))
+
+
+logging.basicConfig(level=logging.DEBUG, format="%(name)s %(message)s")

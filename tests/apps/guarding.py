@@ -4,11 +4,12 @@ import asyncio
 import os
 
 from tests.issuing import AUDIENCE, ISSUER
+from tests.leaks import secret
 from wsauth import Credentials, Guard, Identity, JWTVerifier, PasswordVerifier, Route
 
 SECRET_VARIABLE = "WSAUTH_TEST_SECRET"
 PASSWORDS = "passwords"
-PASSWORD = "correct horse battery staple"
+PASSWORD = secret("correct horse battery staple", "the password")
 PAGE = "https://app.example.com"
 COOKIE = "login"
 SLOW = "slow-"

@@ -3,6 +3,7 @@
 The environment variable WSAUTH_TEST_ORIGIN says whose pages may connect.
 """
 
+import logging
 import os
 
 from starlette.applications import Starlette
@@ -54,3 +55,5 @@ app = Starlette(
     ],
     middleware=[Middleware(WebSocketAuthMiddleware, guard=guard)],
 )
+
+logging.basicConfig(level=logging.DEBUG, format="%(name)s %(message)s")

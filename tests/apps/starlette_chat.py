@@ -1,5 +1,7 @@
 """A chat in Starlette behind the middleware: `requires`, an HTTPException before accept, and plain handlers."""
 
+import logging
+
 from starlette.applications import Starlette
 from starlette.authentication import requires
 from starlette.exceptions import HTTPException, WebSocketException
@@ -57,3 +59,5 @@ app = Starlette(
     ],
     middleware=[Middleware(WebSocketAuthMiddleware, guard=make_guard())],
 )
+
+logging.basicConfig(level=logging.DEBUG, format="%(name)s %(message)s")

@@ -16,6 +16,7 @@ from wsauth import Connection, Guard, Identity, JWTVerifier, PasswordVerifier, R
 from wsauth.core import events
 from wsauth.core.credentials import Credentials
 from wsauth.integrations.asgi import WebSocketAuthMiddleware
+from wsauth.integrations.asgi.http import Request
 from wsauth.integrations.asgi.types import AsgiMessage, Receive, Scope, Send
 
 OURS = ("wsauth", "user", "auth")
@@ -131,13 +132,13 @@ async def _say(text: str, send: Send) -> None:
 
 async def _http(scope: Scope, send: Send) -> None:
     asked = {name: values[0] for name, values in parse_qs(scope["query_string"].decode()).items()}
-    answer = await _control(scope["path"], asked)
+    answer = await _control(scope["path"], asked, scope["wsauth"])
     body = json.dumps(answer).encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
     await send({"type": "http.response.body", "body": body})
 
 
-async def _control(path: str, asked: dict[str, str]) -> Any:
+async def _control(path: str, asked: dict[str, str], request: Request) -> Any:
     if path == "/control/revoke":
         report = await guard.revoke(**asked)
         return {"matched": report.matched, "closed": report.closed, "cut": report.cut, "complete": report.complete}
@@ -148,6 +149,8 @@ async def _control(path: str, asked: dict[str, str]) -> Any:
         return delivered
     if path == "/control/events":
         return [_shown(event) for event in told]
+    if path == "/control/me":
+        return [request.identity.subject, request.refused.code if request.refused else ""]
     if path == "/control/connections":
         return len(guard.connections)
     return None
@@ -175,12 +178,6 @@ async def _lifespan(receive: Receive, send: Send) -> None:
             return
 
 
-_guarded = WebSocketAuthMiddleware(_app, guard=guard)
-
-
-async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Be what the server runs."""
-    await _guarded(scope, receive, send)
-
+app = WebSocketAuthMiddleware(_app, guard=guard)
 
 logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(name)s %(message)s")

@@ -6,12 +6,18 @@ from typing import Any
 
 import jwt
 
+from tests.leaks import secret as note
+
 ISSUER = "https://login.example.com"
 AUDIENCE = "chat"
 SECRET = "the secret of the attack tests, 32 bytes and more"
 ORIGIN = "https://app.example.com"
 COOKIE = "__Host-login"
 PASSWORDS = {"alice": "correct horse battery staple", "bob": "bob's own long password"}
+
+note(SECRET, "the key of the attack tests")
+for _name, _password in PASSWORDS.items():
+    note(_password, f"{_name}'s password")
 
 
 def token(subject: str = "alice", *, secret: str = SECRET, **changes: Any) -> str:

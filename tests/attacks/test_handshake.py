@@ -7,7 +7,7 @@ from base64 import b64encode
 import pytest
 
 from tests.attacks.cast import COOKIE, ORIGIN, PASSWORDS, SECRET, token
-from tests.attacks.wire import CLOSE, Answer, Wire, ask, frame, request, wire
+from tests.attacks.wire import CLOSE, PATIENCE, Answer, Wire, ask, frame, request, wire
 from tests.servers import SERVERS, Running
 from wsauth import ConfigurationError, Guard, JWTVerifier, Route
 
@@ -40,6 +40,12 @@ def login() -> str:
 def refused(answer: Answer) -> bool:
     """Tell a refusal, by the server or by us, from a 101."""
     return answer.status == 0 or answer.status >= REFUSED
+
+
+async def status_of(target: Running, head: bytes) -> int:
+    """Return the status alone, since a server may promise a body to HEAD."""
+    async with wire(target.port, head) as mallory, asyncio.timeout(PATIENCE):
+        return int((await mallory.reader.readuntil(b"\r\n\r\n")).split(b" ")[1])
 
 
 async def open_as(target: Running, mallory: Wire) -> str:
@@ -177,6 +183,18 @@ async def test_hs_19_two_hosts_are_refused(target: Running) -> None:
     """Two Host lines mean two things to two readers; daphne shows only one of them, so there nobody can see it."""
     answer = await attempt(target, "Host: a", "Host: b", bearer())
     assert refused(answer) or target.server == "daphne"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "HEAD", "CONNECT", "get"])
+@everywhere
+async def test_hs_21_another_method_opens_nothing_or_is_judged_as_get(target: Running, method: str) -> None:
+    """A handshake is a GET; granian, and hypercorn for `get`, do not look, and then the guard asks as it always does."""
+    looks = target.server != "granian" and (target.server, method) != ("hypercorn", "get")
+    start = f"{method} /ws HTTP/1.1"
+    assert (await status_of(target, request("/ws", bearer(), start=start)) == 101) is not looks
+    assert await status_of(target, request("/ws", bearer(secret="x" * 32), start=start)) in (
+        (200, 400, 405) if looks else (401,)
+    )
 
 
 @everywhere

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from tests.leaks import secret
+
 __all__ = ["KEY", "Answer", "Frame", "Wire", "ask", "frame", "request", "wire"]
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -192,9 +194,10 @@ async def wire(port: int, *parts: bytes) -> AsyncGenerator[Wire]:
         writer.transport.abort()
 
 
-async def ask(port: int, what: str, **asked: str) -> Any:
-    """Return what the application's control surface answers."""
-    head = f"GET /control/{what}?{urlencode(asked)} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+async def ask(port: int, what: str, *lines: str, **asked: str) -> Any:
+    """Return what the application's control surface answers to a request with these header lines."""
+    start = f"GET /control/{what}?{urlencode(asked)} HTTP/1.1"
+    head = "\r\n".join([start, "Host: 127.0.0.1", "Connection: close", *lines, "", ""])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(head.encode())
     try:
@@ -205,7 +208,8 @@ async def ask(port: int, what: str, **asked: str) -> Any:
     _, _, body = answer.partition(b"\r\n\r\n")
     if b"chunked" in answer.partition(b"\r\n\r\n")[0].lower():
         body = _unchunked(body)
-    return json.loads(body)
+    said = json.loads(body)
+    return secret(said, "a ticket") if what == "ticket" else said
 
 
 def _unchunked(body: bytes) -> bytes:

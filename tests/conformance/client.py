@@ -19,6 +19,7 @@ from websockets.typing import Origin, Subprotocol
 from tests.apps.guarding import PAGE
 from tests.conformance.differences import DIFFERENCES
 from tests.issuing import claims, signed
+from tests.leaks import secret
 from tests.servers import Running
 
 __all__ = ["PATIENCE", "Refusal", "Site", "Socket", "basic", "eventually", "token"]
@@ -36,7 +37,7 @@ def token(subject: str, *, ttl: float = 300, age: float = 10, **changes: Any) ->
 
 def basic(username: str, password: str) -> str:
     """Return the credentials of RFC 7617."""
-    return "Basic " + b64encode(f"{username}:{password}".encode()).decode()
+    return "Basic " + secret(b64encode(f"{username}:{password}".encode()).decode(), "basic credentials")
 
 
 class Refusal:
@@ -210,7 +211,7 @@ class Site:
     async def control(self, verb: str, **asked: str) -> Any:
         """Have the chat do what an application does in its own code."""
         answer = await self._http.post(f"/control/{verb}?{urlencode(asked, quote_via=quote)}")
-        return answer.json()
+        return secret(answer.json(), "a ticket") if verb == "ticket" else answer.json()
 
     async def sees(self, subject: str, *what: Any) -> None:
         """Wait until the chat and the guard's events have noticed all of this about somebody."""

@@ -10,6 +10,7 @@ import pytest
 
 from tests.attacks.cast import COOKIE, ISSUER, ORIGIN, PASSWORDS, token
 from tests.attacks.wire import ask, frame, request, wire
+from tests.leaks import secret as register
 from tests.servers import SERVERS, LogLevel, Running, serve
 
 APP = "tests.attacks.apps:app"
@@ -36,7 +37,7 @@ class Canaries:
     def note(self, slot: str, secret: str) -> str:
         """Remember a secret."""
         self.drawn[slot] = secret
-        return secret
+        return register(secret, f"the canary {slot!r}")
 
     def found_in(self, written: str) -> list[str]:
         """Return the slots whose secrets were written."""

@@ -13,6 +13,9 @@ import httpx2
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from tests.leaks import keep
+from tests.lifeline import hold, release
+
 PATIENCE = 15.0  # seconds
 LEASE = 14  # seconds
 ID = re.compile(r"^[a-z2-9]{12}$")
@@ -47,6 +50,7 @@ async def started(*arguments: str) -> AsyncGenerator[Demo]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "wsauth.demo", *arguments, stdout=PIPE, stderr=STDOUT, start_new_session=True
     )
+    hold(process.pid)
     demo = Demo(process)
     reader = asyncio.create_task(demo.read())
     try:
@@ -55,7 +59,9 @@ async def started(*arguments: str) -> AsyncGenerator[Demo]:
         with suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+        release(process.pid)
         await reader
+        keep("the demo", "".join(demo.written))
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from tests.issuing import AUDIENCE, ISSUER, SECRET
-from tests.servers import Running, serve
+from tests.servers import Running, secret, serve
 
 PAGE = Origin("https://app.example.com")
 
@@ -129,7 +129,8 @@ async def test_fastapi_ticket(fastapi_app: Running) -> None:
     """A page connects once with the ticket that its token bought, and not a second time."""
     async with httpx2.AsyncClient(base_url=fastapi_app.http) as client:
         assert (await client.post("/tickets")).status_code == 401
-        ticket = (await client.post("/tickets", headers=bearer("bob", roles=["users"]))).json()["ticket"]
+        answer = await client.post("/tickets", headers=bearer("bob", roles=["users"]))
+        ticket = secret(answer.json()["ticket"], "a ticket of the example")
     url = f"{fastapi_app.url}/rooms/lobby?ticket={ticket}"
     async with connect(url, origin=PAGE, proxy=None) as bob:
         assert await said(bob, "hello") == "bob: hello"

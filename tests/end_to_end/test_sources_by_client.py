@@ -14,7 +14,7 @@ from tests.conformance.client import basic, token
 from tests.end_to_end.browser import Tab, site, tab
 from tests.end_to_end.visiting import GOODBYE, Presented, Seen, Visit, by_chromium, by_curl, by_websockets, by_ws
 from tests.issuing import ISSUER, SECRET, base64url, claims, signed
-from tests.servers import serve
+from tests.servers import secret, serve
 
 README = Path(__file__).parents[2] / "README.md"
 CLIENTS = {"chromium": "Chromium", "websockets": "`websockets`", "ws": "`ws`", "curl": "curl"}
@@ -176,19 +176,20 @@ class Place:
     async def good(self, kind: str) -> str:
         """Return a credential of Alice's."""
         if kind != "ticket":
-            return {"token": token("alice"), "opaque": "slow-0-alice", "password": PASSWORD}[kind]
+            return {"token": token("alice"), "opaque": secret("slow-0-alice", "a token"), "password": PASSWORD}[kind]
         async with httpx2.AsyncClient() as client:
             headers = {"Authorization": f"Bearer {token('alice')}"}
             response = await client.post(f"{self.http}/ticket", headers=headers)
         assert response.status_code == 200
-        return response.text
+        return secret(response.text, "a ticket")
 
 
 def bad(kind: str) -> str:
     """Return what Mallory has instead."""
     if kind == "token":
         return signed(claims(), key="mallory's own secret, which is long enough")
-    return {"opaque": "quick-0-alice", "password": PASSWORD.upper(), "ticket": "mallorys-guess-of-alices-ticket"}[kind]
+    guess = {"opaque": "quick-0-alice", "password": PASSWORD.upper(), "ticket": "mallorys-guess-of-alices-ticket"}[kind]
+    return secret(guess, f"a wrong {kind}")
 
 
 REFUSED = {

@@ -14,7 +14,7 @@ __all__ = ["Head", "check_target", "read_head"]
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 # The second is what Starlette's in-process test client sends; a key opens nothing.
 _KEY: Final = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==|testserver==")
-_TARGET: Final = re.compile(rb"/[!-~]*")
+_TARGET: Final = re.compile(r"/[!-~]*", re.ASCII)
 _ONCE: Final = frozenset(
     {
         b"host",
@@ -81,11 +81,11 @@ def _is_host(value: bytes) -> bool:
     return _HOST.fullmatch(value) is not None
 
 
-def check_target(raw_path: bytes) -> None:
+def check_target(path: str) -> None:
     """Check the path as sent.
 
     Raises:
         Refused: `request_invalid`: it is not absolute, or holds a space, a control byte or a byte over 127.
     """
-    if not _TARGET.fullmatch(raw_path):
+    if not _TARGET.fullmatch(path):
         raise Refused("request_invalid", "the request's target is not an absolute path of visible ASCII")

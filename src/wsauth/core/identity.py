@@ -13,7 +13,8 @@ OWN_ISSUER: Final = "wsauth"
 class Identity:
     """Hold who somebody is, what they may do and until when, as one credential said it. Frozen.
 
-    Two identities are the same when issuer and subject are both equal (`key`).
+    Two identities are the same when issuer and subject are both equal (`key`); `handles` are all that a revocation
+    may name: the identity, its session, its token.
 
     Args:
         subject: who, in the words of the issuer.
@@ -31,6 +32,7 @@ class Identity:
         "auth_time",
         "claims",
         "expires_at",
+        "handles",
         "issuer",
         "key",
         "permissions",
@@ -43,6 +45,7 @@ class Identity:
     subject: str
     issuer: str
     key: tuple[str, str]
+    handles: tuple[tuple[str, ...], ...]
     roles: tuple[str, ...]
     permissions: tuple[str, ...]
     expires_at: float | None
@@ -78,6 +81,7 @@ class Identity:
         put(self, "session_id", session_id)
         put(self, "token_id", token_id)
         put(self, "auth_time", auth_time)
+        put(self, "handles", _handles(self))
         put(self, "claims", MappingProxyType(dict(claims)))
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -104,6 +108,15 @@ class Identity:
 
     def __repr__(self) -> str:
         return f"Identity({self.subject!r}, issuer={self.issuer!r}, roles={self.roles!r})"
+
+
+def _handles(identity: Identity) -> tuple[tuple[str, ...], ...]:
+    handles: list[tuple[str, ...]] = [identity.key]
+    if identity.session_id is not None:
+        handles.append(("session", identity.session_id, ""))
+    if identity.token_id is not None:
+        handles.append(("token", identity.issuer, identity.token_id))
+    return tuple(handles)
 
 
 NOBODY = Identity("", issuer="", roles=("anonymous",))

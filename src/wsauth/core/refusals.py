@@ -143,9 +143,10 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
 
     def problem(self) -> dict[str, Any]:
         """Return the body of an HTTP refusal (RFC 9457)."""
+        status = self.http_status
         body: dict[str, Any] = {
-            "status": self.http_status,
-            "title": HTTPStatus(self.http_status).phrase,
+            "status": status,
+            "title": HTTPStatus(status).phrase,
             "detail": self.rule.text,
             "code": self.code,
             "action": self.action,
@@ -158,9 +159,10 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Return the headers of an HTTP refusal (RFC 9110 sections 10.2.3 and 11.6.1, RFC 6455 section 4.4)."""
         headers = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
-        if self.http_status == HTTPStatus.UNAUTHORIZED:
+        status = self.http_status
+        if status == HTTPStatus.UNAUTHORIZED:
             headers.append((b"www-authenticate", b"Bearer"))
-        if self.http_status == HTTPStatus.UPGRADE_REQUIRED:
+        if status == HTTPStatus.UPGRADE_REQUIRED:
             headers.append((b"sec-websocket-version", b"13"))
         if self.retry_after is not None:
             headers.append((b"retry-after", str(round_up(self.retry_after)).encode()))

@@ -574,6 +574,8 @@ class Machine:
 
     def _due(self) -> float:
         """Return when the next thing is due."""
+        if self.state is State.OPEN and not self.speaks:
+            return min(self._held_lease().ends_at, self._stirred_at + self.policy.idle_timeout)
         due = min(self._abort_at, self._question.due())
         if self.state is State.OPEN:
             lease = self._held_lease()

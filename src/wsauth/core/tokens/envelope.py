@@ -6,6 +6,7 @@ compared with the configured issuer; the rest has no meaning until the signature
 
 import re
 from binascii import a2b_base64
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from wsauth.core.tokens.strict_json import load_object
@@ -68,10 +69,10 @@ def open_envelope(token: str) -> Envelope | None:
         return None
     if len(first) > _MAX_HEADER:
         raise Refused("token_invalid", "the token's header is too long")
-    header = _object(first, "header")
-    if "alg" not in header:
+    header = _read_header(first)
+    if header is None:
         return None
-    algorithm, key_id, kind = _checked_header(header)
+    algorithm, key_id, kind = header
     claims = _object(second, "payload")
     return Envelope(
         algorithm,
@@ -96,7 +97,12 @@ def shown(value: object) -> str:
     return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
 
 
-def _checked_header(header: dict[str, Any]) -> tuple[str, str | None, str]:
+@lru_cache(maxsize=256)
+def _read_header(segment: str) -> tuple[str, str | None, str] | None:
+    """Return alg, kid and typ; `None` without alg. An issuer's tokens share their headers, so it is read once."""
+    header = _object(segment, "header")
+    if "alg" not in header:
+        return None
     for name in _FORBIDDEN:
         if name in header:
             raise Refused("token_invalid", f"the token's header has {name!r}, which is never accepted")

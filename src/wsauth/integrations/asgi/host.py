@@ -104,19 +104,21 @@ class Host:
 
     async def run(self, app: App) -> None:
         """Live the connection's life; returns when the server may end TCP."""
-        await self._receive()
         machine = self.connection.machine
         try:
             self._inline = True
             self.connection.start()
-            await self._settle()
+            self._inline = False
+            if self._outbox or self._question is not None:
+                await self._settle()
             if machine.state is State.PENDING:
                 self._start_pump()
                 while machine.state is State.PENDING:
                     await self._wait()
             if machine.state is State.CONNECTING:
                 await self._run_application(app)
-            await self._settle()
+            if machine.state is not State.CLOSED:
+                await self._settle()
             if machine.state is State.CLOSING and not self._server.wakes:
                 await self._drain()
         finally:
@@ -144,11 +146,10 @@ class Host:
             if machine.accepted:
                 await self._leave(1011)
             raise
-        if machine.accepted:
-            await self._leave(1000)
-        elif machine.state is State.CONNECTING and not self._server.denies:
+        if machine.state is State.CONNECTING and not self._server.denies:
             await self._deny({})
-        await self._settle()
+        elif machine.accepted and machine.state is not State.CLOSED:
+            await self._leave(1000)
 
     async def _leave(self, code: int) -> None:
         """Close for an application that is done: no server does it well on its own."""
@@ -177,7 +178,7 @@ class Host:
         """Be the application's `receive`."""
         if not self._greeted:
             self._greeted = True
-            return {"type": "websocket.connect"}
+            return await self._receive() if self._pump is None else {"type": "websocket.connect"}
         if self._pump is None and not self._inbox and not self._paused and self._closing is None:
             message = await self._receive()
             if self._direct and message["type"] == "websocket.receive" and self._fits(message):
@@ -233,7 +234,9 @@ class Host:
         self._accepted = True
         self._inline = True
         self.connection.connected(message.get("subprotocol"))
-        await self._settle()
+        self._inline = False
+        self._flushing = True
+        await self._write()
         machine = self.connection.machine
         if machine.speaks and self._pump is None and machine.state is State.OPEN:
             self._start_pump()

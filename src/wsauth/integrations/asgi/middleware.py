@@ -48,10 +48,10 @@ class WebSocketAuthMiddleware:
 
     def _host(self, scope: Scope, receive: Receive, send: Send) -> Host:
         guard = self.guard
-        private = is_private(scope)
-        handshake = read_handshake(scope, guard.routes, guard.cookies, private)
+        path, address, private = path_of(scope), address_of(scope), is_private(scope)
+        handshake = read_handshake(scope, path, guard.routes, guard.cookies, private)
         host = Host(scope, receive, send, server_of(scope, send))
-        host.connection = guard.connections.open(handshake, host, path_of(scope), address_of(scope), private)
+        host.connection = guard.connections.open(handshake, host, path, address, private)
         return host
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:

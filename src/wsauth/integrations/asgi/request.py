@@ -12,9 +12,8 @@ from wsauth.integrations.asgi.types import Scope
 __all__ = ["address_of", "is_private", "path_of", "read_handshake"]
 
 
-def read_handshake(scope: Scope, routes: Routes, cookies: frozenset[str], private: bool) -> Handshake:
-    """Read a handshake, its policy that of the path as sent."""
-    path = path_of(scope)
+def read_handshake(scope: Scope, path: str, routes: Routes, cookies: frozenset[str], private: bool) -> Handshake:
+    """Read a handshake, its policy that of `path`, the path as sent."""
     policy = routes.find(path)
     query = scope.get("query_string", b"")
     try:
@@ -35,7 +34,7 @@ def path_of(scope: Scope) -> str:
 
 
 def _check_path(scope: Scope, path: str, policy: Policy, routes: Routes) -> None:
-    check_target(path.encode("utf-8", "replace") if scope.get("raw_path") is None else path.encode("latin-1"))
+    check_target(path)
     decoded = scope["path"]
     if decoded != path and routes.find(decoded) is not policy:
         raise Refused("request_invalid", "the path means one route as sent and another one decoded")
@@ -44,7 +43,7 @@ def _check_path(scope: Scope, path: str, policy: Policy, routes: Routes) -> None
 def _offers(scope: Scope) -> list[str]:
     """Return the subprotocols offered; old granian gives several in one entry."""
     offers: list[str] = scope.get("subprotocols") or []
-    if any("," in offer for offer in offers):
+    if offers and any("," in offer for offer in offers):
         return [part.strip() for offer in offers for part in offer.split(",")]
     return offers
 

@@ -42,7 +42,6 @@ class Connection:
         "deadline",
         "id",
         "indexed_as",
-        "keys",
         "machine",
         "taken",
     )
@@ -52,7 +51,6 @@ class Connection:
         self.machine = machine
         self.taken = 0
         self.deadline: Deadline | None = None
-        self.keys: tuple[object, ...] = ()
         self.indexed_as: Identity | None = None
         self._service = service
         self._transport = transport
@@ -131,10 +129,10 @@ class Connection:
 
     async def judge(self, question: Verify) -> Identity | Refused:
         """Have credentials verified within the route's time. Next: `answer`."""
-        about = self.machine.about
+        path, timeout = self.machine.about.path, self.machine.policy.auth_timeout
         try:
-            async with asyncio.timeout(self.machine.policy.auth_timeout):
-                return await self._service.authentication.verify(question.credentials, about.path, self._origin)
+            async with asyncio.timeout(timeout):
+                return await self._service.authentication.verify(question.credentials, path, self._origin)
         except Refused as error:
             return error
         except TimeoutError:

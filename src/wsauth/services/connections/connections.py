@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from base64 import b32encode
 from collections.abc import Callable, Collection
 from random import Random
 
@@ -29,7 +30,6 @@ READABLE_LIMIT = 100
 """Refused handshakes that are accepted at the same time, so that their pages can read why."""
 _ANSWER_TIMEOUT = 2.0
 """Seconds after which a report is given although something is still open."""
-_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 
 
 class Nodes(msgspec.Struct, frozen=True):
@@ -90,7 +90,7 @@ class Connections:
         self.revocations = Revocations()
         self._roles = roles
         self._all: dict[str, Connection] = {}
-        self._by_key: dict[object, set[Connection]] = {}
+        self._by_handle: dict[tuple[str, ...], set[Connection]] = {}
         self._random = Random(secrets.randbits(128))  # noqa: S311  handles that open nothing, spread renewals
         self.refusing = set()
 
@@ -123,15 +123,20 @@ class Connections:
 
     def index(self, connection: Connection, identity: Identity | None) -> None:
         """Make the connection findable as this identity's, and as nobody else's."""
-        for key in connection.keys:
-            found = self._by_key[key]
-            found.discard(connection)
-            if not found:
-                del self._by_key[key]
+        by_handle = self._by_handle
+        if connection.indexed_as is not None:
+            for handle in connection.indexed_as.handles:
+                found = by_handle[handle]
+                found.discard(connection)
+                if not found:
+                    del by_handle[handle]
         connection.indexed_as = identity
-        connection.keys = () if identity is None else _keys(identity)
-        for key in connection.keys:
-            self._by_key.setdefault(key, set()).add(connection)
+        if identity is not None:
+            for handle in identity.handles:
+                if handle in by_handle:
+                    by_handle[handle].add(connection)
+                else:
+                    by_handle[handle] = {connection}
 
     def remove(self, connection: Connection) -> None:
         """Forget a connection whose transport is gone."""
@@ -156,14 +161,14 @@ class Connections:
         token_id: str | None = None,
     ) -> set[Connection]:
         """Return the connections that all of these name."""
-        asked: list[object] = []
+        asked: list[tuple[str, ...]] = []
         if subject is not None:
-            asked.append((issuer, subject))
+            asked.append((issuer or "", subject))
         if session_id is not None:
-            asked.append(("session", session_id, None))
+            asked.append(("session", session_id, ""))
         if token_id is not None:
-            asked.append(("token", issuer, token_id))
-        found = [self._by_key.get(key, set()) for key in asked]
+            asked.append(("token", issuer or "", token_id))
+        found = [self._by_handle.get(handle, set()) for handle in asked]
         return set.intersection(*found) if found else set()
 
     def issuers_of(self, subject: str) -> set[str]:
@@ -202,18 +207,8 @@ class Connections:
 
 
 def new_id() -> str:
-    """Return a refusal's id: 12 characters that cannot be mistaken for each other, 60 random bits."""
-    number = secrets.randbits(5 * ID_LENGTH)
-    return "".join(_ALPHABET[(number >> 5 * place) & 31] for place in range(ID_LENGTH))
-
-
-def _keys(identity: Identity) -> tuple[object, ...]:
-    keys: list[object] = [identity.key]
-    if identity.session_id is not None:
-        keys.append(("session", identity.session_id, None))
-    if identity.token_id is not None:
-        keys.append(("token", identity.issuer, identity.token_id))
-    return tuple(keys)
+    """Return a refusal's id: 12 characters of base32, 60 random bits."""
+    return b32encode(secrets.token_bytes(8))[:ID_LENGTH].decode().lower()
 
 
 def _issued_at(identity: Identity) -> float | None:
