@@ -41,6 +41,7 @@ async def chat(scope: Scope, receive: Receive, send: Send) -> None:
     else:
         while True:
             message = await receive()
+            seen["lifespan"].append(message["type"])
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
                 return

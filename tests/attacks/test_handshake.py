@@ -188,7 +188,7 @@ async def test_hs_19_two_hosts_are_refused(target: Running) -> None:
 @pytest.mark.parametrize("method", ["POST", "PUT", "HEAD", "CONNECT", "get"])
 @everywhere
 async def test_hs_21_another_method_opens_nothing_or_is_judged_as_get(target: Running, method: str) -> None:
-    """A handshake is a GET; granian, and hypercorn for `get`, do not look, and then the guard asks as it always does."""
+    """A handshake is a GET; granian, and hypercorn for `get`, do not look, and then the guard asks as ever."""
     looks = target.server != "granian" and (target.server, method) != ("hypercorn", "get")
     start = f"{method} /ws HTTP/1.1"
     assert (await status_of(target, request("/ws", bearer(), start=start)) == 101) is not looks

@@ -22,6 +22,7 @@ class Difference:
         heads: what answers handshakes with a header of 9 kB and of 70 kB: `401` is wsauth's, `431` the server's own,
             `101` an accepted refusal, `0` the end of TCP, and `None` nothing at all.
         codes: tells the application the client's close code; else 1006.
+        lifespan: tells the application that it starts and stops; else the guard starts at first use.
         stuck: what a revocation reports (closed, cut, complete) of a client that does not read: `CUT`; `SENT`, since
             the server takes everything and ends TCP itself; `STAYS` until the client reads or TCP is gone.
     """
@@ -32,6 +33,7 @@ class Difference:
     broken: int = 500
     heads: tuple[int | None, int | None] = (401, 401)
     codes: bool = True
+    lifespan: bool = True
     stuck: tuple[int, int, bool] = STAYS
 
 
@@ -44,7 +46,7 @@ DIFFERENCES = {
     "hypercorn": Difference(codes=False, heads=(401, 431)),
     # Written in Rust: the same, and an application that breaks is a 403. Takes no headers from the accept.
     "granian": Difference(headers=False, broken=403),
-    # Does not know the extension websocket.http.response, takes no headers from the accept, and autobahn below it
-    # refuses an empty Origin and the same subprotocol twice.
-    "daphne": Difference(denies=False, headers=False, checks=True, heads=(101, 0), stuck=SENT),
+    # Does not know the extension websocket.http.response nor the lifespan, takes no headers from the accept, and
+    # autobahn below it refuses an empty Origin and the same subprotocol twice.
+    "daphne": Difference(denies=False, headers=False, checks=True, heads=(101, 0), lifespan=False, stuck=SENT),
 }

@@ -18,6 +18,15 @@ def _bearer(subject: str, **changes: Any) -> str:
     return f"Bearer {token(subject, **changes)}"
 
 
+async def test_bare_middleware(chat: Site, alice: str) -> None:
+    """Every server runs `WebSocketAuthMiddleware(app, guard)` itself, as ASGI 3: lifespan, requests and sockets."""
+    assert await chat.control("served") == "wsauth.integrations.asgi.middleware.WebSocketAuthMiddleware"
+    lifespan = ["lifespan.startup"] if chat.difference.lifespan else []
+    assert await chat.control("seen", subject="lifespan") == lifespan
+    async with chat.open(token=token(alice)) as socket:
+        assert (await socket.ask("who"))["subject"] == alice
+
+
 async def test_starlette_requires(starlette_chat: Site, alice: str, mallory: str) -> None:
     """`requires` knows the patterns of roles, and closes on who lacks the permission."""
     async with starlette_chat.open("/lobby", token=token(alice, roles=["member"])) as socket:

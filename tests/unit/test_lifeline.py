@@ -10,7 +10,8 @@ from pathlib import Path
 STARTING = """
 import subprocess, sys, time
 from tests.lifeline import hold, release
-started = [subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True) for _ in "ab"]
+sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+started = [subprocess.Popen(sleep, stdout=subprocess.DEVNULL, start_new_session=True) for _ in "ab"]
 for each in started:
     hold(each.pid)
 release(started[1].pid)

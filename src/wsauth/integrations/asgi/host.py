@@ -351,6 +351,8 @@ class Host:
             self.connection.received(message["bytes"] if text is None else text)
             await self._settle()
             return
+        if message["type"] != "websocket.disconnect":
+            return
         if self._closing is None:
             self._closing = message
         if self.connection.machine.state is not State.CLOSING or self._server.ended:
