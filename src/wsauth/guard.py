@@ -298,7 +298,7 @@ class Guard:
     def _issuer(self, issuer: str | None, subject: str | None) -> str:
         if issuer is not None:
             return issuer
-        known: set[str] = {i for i in (getattr(v, "issuer", None) for v in self.verifiers) if i}
+        known = {named for named in map(_issuer_of, self.verifiers) if named}
         if subject is not None:
             known |= self.connections.issuers_of(subject)
         if len(known) > 1:
@@ -309,7 +309,7 @@ class Guard:
 
     def _bounds(self, issuer: str | None) -> tuple[float, float]:
         """Return the leeway of an issuer, and how long a revocation of its credentials is kept, in seconds."""
-        asked = [v for v in self.verifiers if issuer is None or getattr(v, "issuer", issuer) == issuer]
+        asked = [v for v in self.verifiers if issuer is None or _issuer_of(v) in (issuer, "")]
         leeway = max((getattr(v, "leeway", 0.0) for v in asked), default=0.0)
         kept = max((getattr(v, "max_ttl", _REVOCATION_KEPT) or inf for v in asked), default=_REVOCATION_KEPT)
         return leeway, max(kept, _REVOCATION_KEPT) + 2 * leeway
@@ -369,6 +369,11 @@ def _sources(value: Sequence[str]) -> frozenset[str]:
     for name in sorted(set(value) & {"insecure_query", "insecure_bare_subprotocol"}):
         _log.warning("the source %r puts tokens where logs and histories keep them; a ticket does not", name)
     return frozenset(value)
+
+
+def _issuer_of(verifier: Verifier) -> str:
+    """Return the issuer of a verifier's identities; empty where it does not say."""
+    return str(getattr(verifier, "issuer", None) or getattr(verifier, "name", ""))
 
 
 def _warn_of_workers() -> None:

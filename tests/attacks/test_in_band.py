@@ -158,7 +158,6 @@ NOT_AUTH = {
     "IB-15 two values": '{{"type":"auth","token":"{0}"}}{{}}',
     "IB-15 NaN": '{{"type":"auth","token":"{0}","x":NaN}}',
     "IB-15 Infinity": '{{"type":"auth","token":"{0}","x":-Infinity}}',
-    "IB-15 long number": '{{"type":"auth","token":"{0}","x":' + "9" * 10_000 + "}}",
     "IB-15 deep": '{{"type":"auth","token":"{0}","x":' + "[" * 7_000 + "]" * 7_000 + "}}",
     "IB-15 an array": '[{{"type":"auth","token":"{0}"}}]',
     "IB-15 an empty object": '{{"type":"auth"}}',
@@ -192,10 +191,11 @@ async def test_ib_13_14_15_what_is_not_exactly_an_auth_lets_nobody_in(target: Ru
         assert (await mallory.message("auth_error"))["code"] == "credentials_missing"
 
 
-async def test_ib_15_a_long_number_beside_a_good_token_is_harmless(target: Running) -> None:
-    """1e999999 is a number that nobody looks at; the token beside it is Alice's."""
+@pytest.mark.parametrize("number", ["1e999999", "9" * 10_000], ids=["large", "long"])
+async def test_ib_15_a_long_number_beside_a_good_token_is_harmless(target: Running, number: str) -> None:
+    """A number that Python would not read is one that nobody looks at; the token beside it is Alice's."""
     async with pending(target) as alice:
-        alice.send(frame(f'{{"type":"auth","x":1e999999,"token":"{token()}"}}'))
+        alice.send(frame(f'{{"type":"auth","x":{number},"token":"{token()}"}}'))
         await alice.message("auth_success")
         assert await is_alice(alice)
 

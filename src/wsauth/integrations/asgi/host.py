@@ -105,6 +105,8 @@ class Host:
     async def run(self, app: App) -> None:
         """Live the connection's life; returns when the server may end TCP."""
         machine = self.connection.machine
+        if not self._server.wakes:
+            await self._receive()  # granian's worker aborts where the connect is asked for after a denial
         try:
             self._inline = True
             self.connection.start()
@@ -117,7 +119,7 @@ class Host:
                     await self._wait()
             if machine.state is State.CONNECTING:
                 await self._run_application(app)
-            if machine.state is not State.CLOSED:
+            if self._outbox or machine.state is not State.CLOSED:
                 await self._settle()
             if machine.state is State.CLOSING and not self._server.wakes:
                 await self._drain()
