@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket
 
 from tests.issuing import AUDIENCE, ISSUER, NOW, SECRET, SteppedClock, claims, signed
 from wsauth import Guard, Identity, JWTVerifier, PasswordVerifier, Route
-from wsauth.guard import PolicyKeys
+from wsauth.guard.route import PolicyKeys
 from wsauth.integrations.asgi import WebSocketAuthMiddleware
 
 PASSWORD = "correct horse battery staple"

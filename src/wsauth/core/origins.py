@@ -26,8 +26,8 @@ class Origins:
     __slots__ = ("_allowed", "any")
 
     def __init__(self, allowed: Iterable[str]) -> None:
-        if isinstance(allowed, str):
-            raise ConfigurationError(f'origins is a list: write origins=["{allowed}"]')
+        if isinstance(allowed, str) or not isinstance(allowed, Iterable):
+            raise ConfigurationError(f"origins is a list: write origins=[{allowed or ''!r}]; [] means no browser")
         entries = list(allowed)
         self.any = ANY in entries
         self._allowed = frozenset(_checked(entry) for entry in entries if entry != ANY)

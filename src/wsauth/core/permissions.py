@@ -65,6 +65,8 @@ class Roles:
     __slots__ = ("_compiled", "_table")
 
     def __init__(self, table: Mapping[str, Iterable[str]]) -> None:
+        if not isinstance(table, Mapping):
+            raise ConfigurationError('roles is a table: write roles={"member": ["chat:*:send"]}')
         self._table = {role: _checked(role, patterns) for role, patterns in table.items()}
         self._compiled: dict[tuple[tuple[str, ...], tuple[str, ...]], Permissions] = {}
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from fastapi import Depends, HTTPException, Request, WebSocket
+from fastapi import Depends, HTTPException
+from fastapi.requests import HTTPConnection
 
 from wsauth.core.identity import Identity
 from wsauth.core.refusals import TABLE
@@ -12,7 +13,10 @@ from wsauth.services.connections.connection import Connection
 
 __all__ = ["connection", "identity"]
 
-_MISSING = "no guard stands in front: app.add_middleware(WebSocketAuthMiddleware, guard=guard)"
+_MISSING = (
+    "no guard stands in front: app.add_middleware(WebSocketAuthMiddleware, guard=guard); "
+    "connection() is for WebSocket routes, identity() for HTTP routes"
+)
 
 
 def connection(*permissions: str) -> Any:
@@ -21,8 +25,8 @@ def connection(*permissions: str) -> Any:
     Without one of them the handshake is refused with 403 (after in-band authentication: close 3003).
     """
 
-    async def depend(websocket: WebSocket) -> Connection:
-        found = websocket.scope.get("wsauth")
+    async def depend(asked: HTTPConnection) -> Connection:
+        found = asked.scope.get("wsauth")
         if not isinstance(found, Connection):
             raise ConfigurationError(_MISSING)
         for permission in permissions:
@@ -35,8 +39,8 @@ def connection(*permissions: str) -> Any:
 def identity(*permissions: str) -> Any:
     """Depend on whoever makes an HTTP request, and on these permissions; 401 or 403 without."""
 
-    async def depend(request: Request) -> Identity:
-        found = request.scope.get("wsauth")
+    async def depend(asked: HTTPConnection) -> Identity:
+        found = asked.scope.get("wsauth")
         if not isinstance(found, Authenticated):
             raise ConfigurationError(_MISSING)
         try:

@@ -1,6 +1,7 @@
 """Find out whose credentials are presented."""
 
 import logging
+import traceback
 from collections.abc import Sequence
 
 from wsauth.core.credentials import Credentials
@@ -66,9 +67,15 @@ class Authentication:
         except Refused:
             raise
         except Exception as error:  # noqa: BLE001  a verifier is anybody's code, and its failure lets nobody in
-            _log.error("%s failed with %s, so nobody gets in by it", name, type(error).__name__)
+            _log.error("%s failed with %s at %s, so nobody gets in by it", name, type(error).__name__, _where(error))
             raise Refused("unavailable", f"{name} failed with {type(error).__name__}", retry_after=1) from None
         if identity is None or isinstance(identity, Identity):
             return identity
         _log.error("%s answered %s, which is neither an Identity nor None", name, type(identity).__name__)
         raise Refused("unavailable", f"{name} answered {type(identity).__name__}", retry_after=1)
+
+
+def _where(error: Exception) -> str:
+    """Return file and line of a failure; its text may hold what was presented."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{frame.filename}:{frame.lineno}"

@@ -5,7 +5,7 @@ import secrets
 import msgspec
 
 from wsauth.core.identity import Identity
-from wsauth.errors import Refused
+from wsauth.errors import ConfigurationError, Refused
 from wsauth.interfaces.clock import Clock
 
 __all__ = ["Tickets"]
@@ -39,6 +39,8 @@ class Tickets:
         Raises:
             Refused: `unavailable`: too many unused tickets, or the identity's own credential has ended.
         """
+        if not isinstance(identity, Identity):
+            raise ConfigurationError(f"a ticket is for an Identity, not for {identity!r}")
         now = self._clock.now()
         if identity.expires_at is not None and identity.expires_at <= now:
             raise Refused("token_expired", f"a ticket was asked for {identity}, whose credential has ended")

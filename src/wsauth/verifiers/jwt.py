@@ -86,6 +86,8 @@ class JWTVerifier:
         self.issuer = _issuer(issuer)
         self.cookie = cookie
         self.name = name or "jwt"
+        if self.name == OWN_ISSUER:
+            raise ConfigurationError(f'name: "{OWN_ISSUER}" is the issuer of wsauth\'s own users')
         self.leeway = _leeway(leeway)
         self.max_ttl = units.seconds(max_ttl, "max_ttl")
         self.clock: Clock = SystemClock() if clock is None else clock

@@ -15,7 +15,6 @@ from wsauth.core.refusals import Refusal, round_up
 from wsauth.errors import Refused
 
 __all__ = [
-    "changed",
     "error",
     "expiring",
     "is_reserved",
@@ -156,18 +155,6 @@ def error(refusal: Refusal, *, closing: bool, attempts_left: int | None = None) 
 def expiring(expires_in: float) -> str:
     """Write `auth_expiring`."""
     return _write({"type": "auth_expiring", "wsauth": VERSION, "expires_in": _seconds(expires_in)})
-
-
-def changed(lease: Lease) -> str:
-    """Write `auth_changed`."""
-    return _write(
-        {
-            "type": "auth_changed",
-            "wsauth": VERSION,
-            "roles": lease.identity.roles,
-            "permissions": lease.permissions.names,
-        }
-    )
 
 
 def message_refused(refusal: Refusal, number: int, detail: str) -> str:

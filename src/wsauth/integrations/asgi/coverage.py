@@ -23,6 +23,10 @@ def _uncovered(app: Any, guard: object, prefix: str) -> Iterator[str]:
         yield from _uncovered(getattr(app, "app", None), guard, prefix)
         return
     for route in routes:
+        included = getattr(route, "original_router", None)  # what FastAPI's `include_router` leaves in the list
+        if included is not None:
+            yield from _uncovered(included, guard, prefix + route.include_context.prefix)
+            continue
         path = prefix + getattr(route, "path", "")
         inner = getattr(route, "app", None)
         if any(kind.__name__ == "WebSocketRoute" for kind in type(route).__mro__):

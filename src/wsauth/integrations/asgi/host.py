@@ -145,7 +145,11 @@ class Host:
         except Exception as error:
             if machine.state in (State.CLOSING, State.CLOSED) and type(error).__name__ == "WebSocketDisconnect":
                 return  # an application that does not catch what Starlette tells it of our close
-            if machine.accepted:
+            if machine.accepted and not self._accepted:
+                self._inline = True
+                connection.end(Refused("unavailable", "the application failed before it accepted"), 1011)
+                await self._settle()
+            elif machine.accepted:
                 await self._leave(1011)
             raise
         if machine.state is State.CONNECTING and not self._server.denies:

@@ -1,10 +1,11 @@
 """The middleware: plain ASGI, in front of any application."""
 
+import asyncio
 import logging
 
 from wsauth.core.identity import NOBODY
 from wsauth.core.permissions import Permissions
-from wsauth.errors import Refused
+from wsauth.errors import ConfigurationError, Refused
 from wsauth.integrations.asgi.host import Host
 from wsauth.integrations.asgi.http import Request, read_credentials
 from wsauth.integrations.asgi.request import address_of, is_private, path_of, read_handshake
@@ -35,6 +36,8 @@ class WebSocketAuthMiddleware:
         It is a coroutine function because servers tell ASGI 3 from ASGI 2 by that.
         """
         kind = scope["type"]
+        if "wsauth" in scope:
+            raise ConfigurationError("WebSocketAuthMiddleware stands twice in front of this application: add it once")
         if kind == "websocket":
             if not self.guard.started:
                 await self.guard.start()
@@ -68,15 +71,25 @@ class WebSocketAuthMiddleware:
             credentials = read_credentials(scope, guard.cookies, guard.origins)
             if credentials is None:
                 return Request(NOBODY, Permissions(()), None)
+            if credentials.source == "basic" and "basic" not in guard.routes.find(path_of(scope)).sources:
+                raise Refused(
+                    "credentials_invalid",
+                    "a password came, and no source is basic here",
+                    mend='sources = [..., "basic"]',
+                )
             if not guard.started:
                 await guard.start()
-            identity = guard.authentication.recall(credentials) or await guard.authentication.verify(
-                credentials, scope["path"], ""
-            )
+            identity = guard.authentication.recall(credentials)
+            if identity is None:
+                async with asyncio.timeout(guard.routes.find(path_of(scope)).auth_timeout):
+                    identity = await guard.authentication.verify(credentials, scope["path"], "")
             refused = guard.connections.check(identity, credentials)
             if refused is not None:
                 raise refused
             return Request(identity, guard.roles.resolve(identity), None)
+        except TimeoutError:
+            late = Refused("unavailable", "the verification took too long", mend="auth_timeout", retry_after=1)
+            return Request(NOBODY, Permissions(()), late)
         except Refused as error:
             _log.info("HTTP %s at %r: %s", error.code, scope["path"], error.reason)
             return Request(NOBODY, Permissions(()), error)

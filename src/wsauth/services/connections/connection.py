@@ -11,7 +11,8 @@ from wsauth.core.protocol import commands
 from wsauth.core.protocol.commands import Command, Message, Verify
 from wsauth.core.protocol.machine import Machine
 from wsauth.core.protocol.states import State
-from wsauth.errors import PermissionDenied, Refused
+from wsauth.core.refusals import TABLE
+from wsauth.errors import ConfigurationError, PermissionDenied, Refused
 from wsauth.interfaces.transport import Transport
 from wsauth.services.connections.deadlines import Deadline
 
@@ -102,6 +103,8 @@ class Connection:
             code: `message_invalid`, `permission_denied` or another code of the refusal table.
             detail: for the client's developer, such as `room: is required`.
         """
+        if code not in TABLE:
+            raise ConfigurationError(f"refuse: {code!r} is no code of the refusal table; its codes are on the wire")
         error = Refused(code, detail or "refused by the application")
         self.perform(self.machine.refuse_message(error, self.taken, detail, self._service.clock.now()))
 

@@ -14,6 +14,7 @@ from wsauth.core.handshake import Handshake
 from wsauth.core.identity import Identity
 from wsauth.core.permissions import Roles
 from wsauth.core.protocol.machine import Machine
+from wsauth.core.protocol.states import State
 from wsauth.core.refusals import ID_LENGTH
 from wsauth.errors import Refused
 from wsauth.interfaces.clock import Clock
@@ -160,7 +161,7 @@ class Connections:
         session_id: str | None = None,
         token_id: str | None = None,
     ) -> set[Connection]:
-        """Return the connections that all of these name."""
+        """Return the connections that all of these name and that nobody is closing yet."""
         asked: list[tuple[str, ...]] = []
         if subject is not None:
             asked.append((issuer or "", subject))
@@ -169,7 +170,8 @@ class Connections:
         if token_id is not None:
             asked.append(("token", issuer or "", token_id))
         found = [self._by_handle.get(handle, set()) for handle in asked]
-        return set.intersection(*found) if found else set()
+        named = set.intersection(*found) if found else set()
+        return {connection for connection in named if connection.machine.state not in (State.CLOSING, State.CLOSED)}
 
     def issuers_of(self, subject: str) -> set[str]:
         """Return the issuers of the identities of this subject that are connected."""

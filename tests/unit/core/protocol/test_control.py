@@ -84,16 +84,6 @@ def test_auth_expiring() -> None:
     assert json.loads(control.expiring(-1))["expires_in"] == 0
 
 
-def test_auth_changed() -> None:
-    """It lists all roles and permissions as they now are."""
-    assert json.loads(control.changed(lease(person()))) == {
-        "type": "auth_changed",
-        "wsauth": 1,
-        "roles": ["member"],
-        "permissions": ["chat:*:read", "chat:lobby:send"],
-    }
-
-
 def test_auth_refused() -> None:
     """It names the message; without a detail the public text stands there, and never the reason."""
     refusal = Refusal("permission_denied", "q7yp4s3kdx9a", reason="lacks chat:lobby:send")

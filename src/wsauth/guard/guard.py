@@ -1,21 +1,21 @@
-"""Put everything together: `Guard` is what an application holds, `Route` what it says about a path."""
+"""Put everything together."""
 
+import inspect
 import logging
 import multiprocessing
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from math import inf
 from types import UnionType
-from typing import Any, Self, TypedDict, TypeVar, Unpack, get_args
+from typing import Self, TypeVar, Unpack, get_args
 
 from wsauth.core import events
-from wsauth.core.credentials import SOURCES
 from wsauth.core.identity import Identity
 from wsauth.core.origins import Origins
 from wsauth.core.permissions import Roles
-from wsauth.core.routes import Policy, Refusals, Routes
-from wsauth.core.units import seconds, size
+from wsauth.core.routes import Policy, Routes
 from wsauth.errors import ConfigurationError, Refused
+from wsauth.guard.route import ELSEWHERE, PolicyKeys, Route, RouteKeys, needed, policy_of
 from wsauth.integrations.asgi import logs
 from wsauth.integrations.asgi.coverage import unguarded
 from wsauth.interfaces.clock import Clock
@@ -29,52 +29,12 @@ from wsauth.services.connections.revocations import revoked_code
 from wsauth.services.events import Bus, Handler
 from wsauth.services.tickets import Tickets
 
-__all__ = ["Guard", "Route"]
+__all__ = ["Guard"]
 
 _log = logging.getLogger("wsauth")
 _Function = TypeVar("_Function", bound=Handler)
-_ELSEWHERE = "paths without a Route"
 _REVOCATION_KEPT = 86_400.0
 """Seconds that a revocation is kept where nobody says how long a token may live."""
-
-
-class PolicyKeys(TypedDict, total=False):
-    """Be the keys of `[[routes]]` that hold for every path. Durations `"30s"`, sizes `"64KiB"`; `""` or 0 is off."""
-
-    sources: Sequence[str]
-    require: Sequence[str]
-    anonymous: bool
-    subprotocols: Sequence[str]
-    auth_timeout: str | float
-    auth_attempts: int
-    grace: str | float
-    max_connection_age: str | float
-    max_message: str | int
-    max_unauthenticated_message: str | int
-    idle_timeout: str | float
-    refusals: Refusals
-
-
-class RouteKeys(PolicyKeys, total=False):
-    """Be the keys of `[[routes]]` that the library knows, for one path."""
-
-    origins: Sequence[str]
-
-
-class Route:
-    """Say what differs on one path.
-
-    Args:
-        path: exact, or a prefix that ends in `/*`; compared as sent. The longest match wins.
-        keys: see `RouteKeys`; what is not said is as the guard says.
-    """
-
-    def __init__(self, path: str, **keys: Unpack[RouteKeys]) -> None:
-        self.path = path
-        self.keys = keys
-
-    def __repr__(self) -> str:
-        return f"Route({self.path!r}, {', '.join(f'{name}={value!r}' for name, value in self.keys.items())})"
 
 
 class Guard:
@@ -113,18 +73,18 @@ class Guard:
             raise ConfigurationError(f'store={store!r} is not in this release; "memory:" is')
         self.origins = Origins(origins)
         self.roles = Roles(roles or {})
-        self.verifiers = tuple(verifiers)
+        self.verifiers = _checked(verifiers)
         self.cookies = frozenset(c for c in (getattr(v, "cookie", "") for v in verifiers) if c)
         clock = clock or SystemClock()
         self.bus = Bus()
         journal.subscribe(self.bus)
-        self._tickets = Tickets(clock, seconds(ticket_ttl, "ticket_ttl"))
+        self._tickets = Tickets(clock, needed("ticket_ttl", ticket_ttl))
         self.authentication = Authentication(self.verifiers, self._tickets)
         self.connections = Connections(clock, self.roles, self.authentication, self.bus)
         defaults: RouteKeys = {"origins": tuple(origins), **keys}
-        ttl = seconds(access_ttl, "access_ttl")
-        default = _policy(_ELSEWHERE, defaults, ttl)
-        policies = [_policy(route.path, defaults | route.keys, ttl) for route in routes]
+        ttl = needed("access_ttl", access_ttl)
+        default = policy_of(ELSEWHERE, defaults, ttl)
+        policies = [policy_of(route.path, defaults | route.keys, ttl) for route in _routes(routes)]
         self.routes = Routes(policies, default)
         for policy in (default, *policies):
             self._check_cookies(policy)
@@ -327,48 +287,22 @@ class Guard:
             )
 
 
-def _policy(path: str, keys: RouteKeys, access_ttl: float) -> Policy:
-    unknown = set(keys) - set(RouteKeys.__annotations__)
-    if unknown:
-        known = ", ".join(RouteKeys.__annotations__)
-        raise ConfigurationError(f"{path}: unknown key {sorted(unknown)[0]!r}; known are {known}")
-    parsed: dict[str, Any] = {"path": path, "access_ttl": access_ttl}
-    for name, value in keys.items():
-        parsed[name] = _parse(name, value)
-    return Policy(**parsed)
+def _checked(verifiers: Sequence[Verifier]) -> tuple[Verifier, ...]:
+    if not isinstance(verifiers, Sequence):
+        raise ConfigurationError("verifiers is a list: write verifiers=[…]")
+    for verifier in verifiers:
+        if isinstance(verifier, type) or not inspect.iscoroutinefunction(getattr(verifier, "verify", None)):
+            raise ConfigurationError(f"verifiers: {verifier!r} is no object with `async def verify(self, credentials)`")
+    if not verifiers:
+        _log.warning("a guard without verifiers: tickets of its own are the only way in")
+    return tuple(verifiers)
 
 
-def _parse(name: str, value: Any) -> Any:
-    if name in ("auth_timeout", "grace"):
-        return seconds(value, name)
-    if name in ("max_connection_age", "idle_timeout"):
-        return seconds(value, name) or inf
-    if name in ("max_message", "max_unauthenticated_message"):
-        return size(value, name) or 2**63
-    if name == "origins":
-        return Origins(value)
-    if name == "sources":
-        return _sources(value)
-    if name in ("require", "subprotocols"):
-        if isinstance(value, str):
-            raise ConfigurationError(f'{name} is a list: write {name}=["{value}"]')
-        return tuple(value)
-    if name == "refusals" and value not in ("auto", "http", "close"):
-        raise ConfigurationError(f"refusals={value!r}: write auto, http or close")
-    if name == "auth_attempts" and (not isinstance(value, int) or value < 1):
-        raise ConfigurationError(f"auth_attempts={value!r}: write a number from 1")
-    return value
-
-
-def _sources(value: Sequence[str]) -> frozenset[str]:
-    if isinstance(value, str):
-        raise ConfigurationError(f'sources is a list: write sources=["{value}"]')
-    unknown = set(value) - set(SOURCES)
-    if unknown:
-        raise ConfigurationError(f"sources: unknown {sorted(unknown)[0]!r}; known are {', '.join(SOURCES)}")
-    for name in sorted(set(value) & {"insecure_query", "insecure_bare_subprotocol"}):
-        _log.warning("the source %r puts tokens where logs and histories keep them; a ticket does not", name)
-    return frozenset(value)
+def _routes(routes: Iterable[Route]) -> list[Route]:
+    listed = list(routes) if isinstance(routes, Iterable) else [routes]
+    if isinstance(routes, Route) or not all(isinstance(route, Route) for route in listed):
+        raise ConfigurationError('routes is a list of Route: write routes=[Route("/ws", …)]')
+    return listed
 
 
 def _issuer_of(verifier: Verifier) -> str:
