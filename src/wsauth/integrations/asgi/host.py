@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from wsauth.core.handshake import Handshake
 from wsauth.core.protocol.commands import Message, Verify
 from wsauth.core.protocol.control import is_reserved
 from wsauth.core.protocol.states import State
@@ -67,6 +66,7 @@ class Host:
         "_greeted",
         "_inbox",
         "_inline",
+        "_limit",
         "_moved",
         "_outbox",
         "_paused",
@@ -95,6 +95,7 @@ class Host:
         self._accepted = False
         self._direct = False
         self._inline = False
+        self._limit = 0
         self._flushing = False
         self._greeted = False
         self._paused = False
@@ -118,7 +119,16 @@ class Host:
                 while machine.state is State.PENDING:
                     await self._wait()
             if machine.state is State.CONNECTING:
-                await self._run_application(app)
+                await self._begin()
+                try:
+                    await app(self._application_scope(), self.receive, self.send)
+                except ConnectionClosed:
+                    pass
+                except Exception as error:
+                    if not await self._explained(error):
+                        raise
+                else:
+                    await self._returned()
             if self._outbox or machine.state is not State.CLOSED:
                 await self._settle()
             if machine.state is State.CLOSING and not self._server.wakes:
@@ -126,32 +136,33 @@ class Host:
         finally:
             self._stop()
 
-    async def _run_application(self, app: App) -> None:
-        connection = self.connection
-        machine = connection.machine
-        if machine.accepted:
+    async def _begin(self) -> None:
+        if self.connection.machine.accepted:
             self._inline = True
-            connection.connected(None)
+            self.connection.connected(None)
             await self._settle()
         elif not self._server.wakes:
             self._start_pump()
-        try:
-            await app(self._application_scope(machine.handshake), self.receive, self.send)
-        except PermissionDenied as error:
+
+    async def _explained(self, error: Exception) -> bool:
+        """Close for an application that raised; tell whether its error is none for the server's log."""
+        machine = self.connection.machine
+        if isinstance(error, PermissionDenied):
             self._inline = True
-            connection.end(error)
-        except ConnectionClosed:
-            pass
-        except Exception as error:
-            if machine.state in (State.CLOSING, State.CLOSED) and type(error).__name__ == "WebSocketDisconnect":
-                return  # an application that does not catch what Starlette tells it of our close
-            if machine.accepted and not self._accepted:
-                self._inline = True
-                connection.end(Refused("unavailable", "the application failed before it accepted"), 1011)
-                await self._settle()
-            elif machine.accepted:
-                await self._leave(1011)
-            raise
+            self.connection.end(error)
+            return True
+        if machine.state in (State.CLOSING, State.CLOSED) and type(error).__name__ == "WebSocketDisconnect":
+            return True  # an application that does not catch what Starlette tells it of our close
+        if machine.accepted and not self._accepted:
+            self._inline = True
+            self.connection.end(Refused("unavailable", "the application failed before it accepted"), 1011)
+            await self._settle()
+        elif machine.accepted:
+            await self._leave(1011)
+        return False
+
+    async def _returned(self) -> None:
+        machine = self.connection.machine
         if machine.state is State.CONNECTING and not self._server.denies:
             await self._deny({})
         elif machine.accepted and machine.state is not State.CLOSED:
@@ -163,8 +174,9 @@ class Host:
         self.connection.leave(code, "")
         await self._settle()
 
-    def _application_scope(self, handshake: Handshake) -> Scope:
-        scope = dict(self._scope)
+    def _application_scope(self) -> Scope:
+        """Return the scope without credentials; the server's own, so that it logs none either."""
+        scope, handshake = self._scope, self.connection.machine.handshake
         scope["headers"] = handshake.headers
         scope["query_string"] = handshake.query
         scope["subprotocols"] = handshake.offered
@@ -182,14 +194,19 @@ class Host:
 
     async def receive(self) -> AsgiMessage:
         """Be the application's `receive`."""
-        if not self._greeted:
+        if self._direct:
+            message = await self._receive()
+            if self._direct and message["type"] == "websocket.receive":
+                text = message.get("text")
+                # UTF-8 takes at most four bytes a character: what is near the limit is looked at with care.
+                if (len(message["bytes"]) if text is None else len(text) * 4) <= self._limit:
+                    return message
+            await self._received(message)
+        elif not self._greeted:
             self._greeted = True
             return await self._receive() if self._pump is None else {"type": "websocket.connect"}
-        if self._pump is None and not self._inbox and not self._paused and self._closing is None:
-            message = await self._receive()
-            if self._direct and message["type"] == "websocket.receive" and self._fits(message):
-                return message
-            await self._received(message)
+        elif self._pump is None and not self._inbox and not self._paused and self._closing is None:
+            await self._received(await self._receive())
         while not self._inbox:
             if self._closing is not None:
                 return self._closing
@@ -199,12 +216,6 @@ class Host:
         if self._pump is not None:
             self._move()
         return message
-
-    def _fits(self, message: AsgiMessage) -> bool:
-        """Tell whether a message is surely within `max_message`, UTF-8 taking at most four bytes a character."""
-        limit = self.connection.machine.policy.max_message
-        text = message.get("text")
-        return len(message["bytes"]) <= limit if text is None else len(text) * 4 <= limit
 
     async def _send_carefully(self, message: AsgiMessage) -> None:
         machine = self.connection.machine
@@ -279,6 +290,7 @@ class Host:
         if self._asked is not None and "headers" in self._asked:
             message["headers"] = self._asked["headers"]
         machine = self.connection.machine
+        self._limit = machine.policy.max_message
         self._direct = (
             self._server.wakes
             and machine.state is State.OPEN

@@ -91,7 +91,8 @@ class Connections:
         self.revocations = Revocations()
         self._roles = roles
         self._all: dict[str, Connection] = {}
-        self._by_handle: dict[tuple[str, ...], set[Connection]] = {}
+        # Most handles find one connection, which then stands there itself: a set takes 216 bytes.
+        self._by_handle: dict[tuple[str, ...], Connection | set[Connection]] = {}
         self._random = Random(secrets.randbits(128))  # noqa: S311  handles that open nothing, spread renewals
         self.refusing = set()
 
@@ -128,16 +129,22 @@ class Connections:
         if connection.indexed_as is not None:
             for handle in connection.indexed_as.handles:
                 found = by_handle[handle]
-                found.discard(connection)
-                if not found:
+                if found is connection:
                     del by_handle[handle]
+                elif isinstance(found, set):
+                    found.discard(connection)
+                    if not found:
+                        del by_handle[handle]
         connection.indexed_as = identity
         if identity is not None:
             for handle in identity.handles:
-                if handle in by_handle:
-                    by_handle[handle].add(connection)
+                others = by_handle.get(handle)
+                if others is None:
+                    by_handle[handle] = connection
+                elif isinstance(others, set):
+                    others.add(connection)
                 else:
-                    by_handle[handle] = {connection}
+                    by_handle[handle] = {others, connection}
 
     def remove(self, connection: Connection) -> None:
         """Forget a connection whose transport is gone."""
@@ -169,9 +176,15 @@ class Connections:
             asked.append(("session", session_id, ""))
         if token_id is not None:
             asked.append(("token", issuer or "", token_id))
-        found = [self._by_handle.get(handle, set()) for handle in asked]
+        found = [self._found(handle) for handle in asked]
         named = set.intersection(*found) if found else set()
         return {connection for connection in named if connection.machine.state not in (State.CLOSING, State.CLOSED)}
+
+    def _found(self, handle: tuple[str, ...]) -> set[Connection]:
+        found = self._by_handle.get(handle)
+        if found is None:
+            return set()
+        return set(found) if isinstance(found, set) else {found}
 
     def issuers_of(self, subject: str) -> set[str]:
         """Return the issuers of the identities of this subject that are connected."""
