@@ -207,7 +207,9 @@ async def test_the_page_runs_nothing_of_others(demo: Demo) -> None:
 async def test_ctrl_c_stops_it_cleanly() -> None:
     """SIGINT ends it with status 0 and without a traceback."""
     async with started("--port", "0") as demo:
-        await demo.until("Ctrl-C stops it")
+        url = (await demo.until(r"wsauth demo: (http://127\.0\.0\.1:\d+)$"))[1]
+        async with httpx2.AsyncClient() as client:  # an answer says that nobody ignores SIGINT any longer
+            assert (await client.get(url)).status_code == 200
         demo.process.send_signal(signal.SIGINT)
         async with asyncio.timeout(PATIENCE):
             assert await demo.process.wait() == 0
