@@ -1,6 +1,7 @@
 """ATTACKS.md, group "JWT and keys", at the verifier: every test is named by the row it stands for.
 
-Where a row is about a whole connection (JW-42, JW-46), its test is with the hosts.
+Where a row is about a whole connection (JW-46), its test is with the hosts. JW-42 is about tokens that wsauth issues,
+and it issues none yet.
 """
 
 import asyncio

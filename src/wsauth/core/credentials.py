@@ -48,10 +48,6 @@ class Credentials:
         self.username = username
         self.cookie = cookie
 
-    def same_as(self, other: "Credentials") -> bool:
-        """Tell whether the very same thing was presented again."""
-        return self.kind == other.kind and self.username == other.username and self.secret == other.secret
-
     def __repr__(self) -> str:
         return f"Credentials({self.kind!r}, source={self.source!r}, secret=<hidden>)"
 

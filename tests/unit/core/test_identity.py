@@ -56,17 +56,3 @@ def test_credentials_hide_their_secret() -> None:
     for keep in (pickle.dumps, copy.copy):
         with pytest.raises(TypeError, match="cannot be pickled"):
             keep(credentials)
-
-
-@pytest.mark.parametrize(
-    ("other", "same"),
-    [
-        (Credentials("token", "t", source="message"), True),
-        (Credentials("token", "u", source="header"), False),
-        (Credentials("ticket", "t", source="header"), False),
-        (Credentials("token", "t", source="header", username="bob"), False),
-    ],
-)
-def test_the_same_credential_is_the_same_wherever_it_was_found(other: Credentials, same: bool) -> None:
-    """Kind, name and secret count."""
-    assert Credentials("token", "t", source="header").same_as(other) is same

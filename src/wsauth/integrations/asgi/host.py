@@ -223,7 +223,7 @@ class Host:
         if kind == "websocket.send":
             while machine.state is State.STALE:
                 await self._wait()
-            if machine.state is not State.OPEN:
+            if not machine.passing:
                 raise ConnectionClosed("wsauth has closed this WebSocket")
             text = message.get("text")
             if machine.speaks and text and is_reserved(text):
@@ -383,10 +383,14 @@ class Host:
 
     async def _read(self) -> None:
         """Read for the application; a few messages ahead of it, and none while the machine says so."""
-        while self._closing is None:
-            while self._closing is None and (self._paused or len(self._inbox) >= _QUEUE_LIMIT):
-                await self._wait()
-            await self._received(await self._receive())
+        try:
+            while self._closing is None:
+                while self._closing is None and (self._paused or len(self._inbox) >= _QUEUE_LIMIT):
+                    await self._wait()
+                await self._received(await self._receive())
+        except Exception:  # noqa: BLE001  whatever it was, the application must not wait for ever
+            _log.exception("reading a WebSocket at %s failed", self.connection.path)
+            self.connection.end(Refused("unavailable", "reading failed"), 1011)
 
     def _put(self, message: AsgiMessage) -> None:
         self._outbox.append(message)

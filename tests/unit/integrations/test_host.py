@@ -1,0 +1,48 @@
+"""The host of one connection, against a server that breaks."""
+
+import asyncio
+from collections.abc import MutableMapping
+from typing import Any
+
+from wsauth import Guard, Route
+from wsauth.integrations.asgi import WebSocketAuthMiddleware
+
+Message = MutableMapping[str, Any]
+
+
+async def test_a_server_whose_receive_fails_leaves_no_application_waiting() -> None:
+    """The application is told that the socket is closed, and the client gets 1011 where it still can."""
+    seen: list[Message] = []
+    sent: list[Message] = []
+    incoming: list[Message] = [{"type": "websocket.connect"}]
+
+    async def app(_: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        seen.append(await receive())
+
+    async def receive() -> Message:
+        if not incoming:
+            raise RuntimeError("the server's own fault")
+        return incoming.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "websocket",
+        "path": "/open",
+        "raw_path": b"/open",
+        "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1")],
+        "subprotocols": ["wsauth.v1"],
+        "client": ("127.0.0.1", 1),
+        "scheme": "ws",
+        "extensions": {"websocket.http.response": {}},
+    }
+    async with Guard(verifiers=[], origins=[], routes=[Route("/open", anonymous=True)]) as guard:
+        async with asyncio.timeout(5):
+            await WebSocketAuthMiddleware(app, guard=guard)(scope, receive, send)
+        assert [message["type"] for message in seen] == ["websocket.disconnect"]
+        assert sent[-1]["code"] == 1011
+        assert len(guard.connections) == 0
