@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Literal
 
-from tests.unit.core.protocol.driving import NOW, ROLES, Driven, delivered, of, sent
+from tests.unit.core.protocol.driving import NOW, ROLES, Driven, delivered, of, person, sent
 from wsauth.core.handshake import Handshake
 from wsauth.core.identity import NOBODY, Identity
 from wsauth.core.lease import Lease, is_older, is_weaker
@@ -23,6 +23,7 @@ from wsauth.core.protocol.states import State
 from wsauth.errors import Refused
 
 LIVE = (State.OPEN, State.STALE)
+GRANTED = (State.CONNECTING, *LIVE)
 OVER = (State.CLOSING, State.CLOSED)
 HELD_LIMIT = 16 * 1024
 ALL_ROLES = Roles(ROLES)
@@ -90,7 +91,9 @@ class Life:
     paused: dict[str, bool] = field(default_factory=lambda: {"client": False, "upstream": False})
     good: list[Identity] = field(default_factory=list)
     promised: float = 0.0
-    """The end that the newest good credential gives its lease, by CONTRACT section 6."""
+    """The end that the newest good credential, and extensions since, give the lease, by CONTRACT section 6."""
+    extended_to: float = -inf
+    """The latest end that the session of the newest good credential was given elsewhere."""
     attempts: int = 0
     heard: int = 0
     stirred_at: float = 0.0
@@ -179,6 +182,7 @@ class Life:
         if verdict == "replaced":
             self.good.append(outcome)
             self.promised = self._promise(outcome, question.kind)
+            self.extended_to = -inf
         return verdict
 
     def _judge(self, identity: Identity, question: Question) -> str:
@@ -200,9 +204,26 @@ class Life:
 
     def _promise(self, identity: Identity, kind: str) -> float:
         own = inf if identity.expires_at is None else identity.expires_at
-        if kind == "ticket" or (kind == "password" and own == inf):
+        if kind != "token":
             own = min(own, self.now + self.policy.access_ttl)
         return min(own, NOW + self.policy.max_connection_age)
+
+    # From elsewhere.
+
+    def extend(self, ends_at: float) -> None:
+        """Let the lease's session be refreshed until then."""
+        bounded = min(ends_at, NOW + self.policy.max_connection_age)
+        if self.machine.state in GRANTED and bounded > max(self.promised, self.now):
+            self.promised = self.extended_to = bounded
+        self.do("extended", lambda: self.driven.extend(ends_at))
+
+    def change_rights(self, roles: tuple[str, ...]) -> None:
+        """Let an administrator give the connection's identity these roles."""
+        lease = self.machine.lease
+        changed = person(roles=roles) if lease is None else lease.identity.replace(roles=roles)
+        if self.machine.state in GRANTED:
+            self.good[-1] = changed
+        self.do("rights changed", lambda: self.driven.change_rights(changed), outcome=changed)
 
     # The clock.
 
@@ -326,6 +347,7 @@ def auth(**members: Any) -> str:
 
 __all__ = [
     "ALL_ROLES",
+    "GRANTED",
     "HELD_LIMIT",
     "LIVE",
     "OVER",

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from tests.properties.machine_model import LIVE, OVER, Life, Said, auth, of
 from tests.unit.core.protocol.driving import BEARER, NOW, ORIGIN, handshake, person, policy
 from wsauth.core.handshake import Handshake
+from wsauth.core.identity import NOBODY
 from wsauth.core.protocol import commands
 from wsauth.core.protocol.states import State
 from wsauth.core.routes import Policy
@@ -239,6 +240,32 @@ class AnyLife(RuleBasedStateMachine):
         if life.question is not None and outcome != "none":
             good = person(ends=life.now + 20, iat=int(life.now))
             life.answer(good if outcome == "good" else Refused("token_invalid", "as the verifier said"))
+
+    @precondition(_goes_on)
+    @precondition(lambda self: self.life.machine.lease is not None or self._is_late())
+    @rule(by=st.sampled_from([-20.0, 0.0, 0.5, 6.0, 20.0, 300.0, 90_000.0, inf]), from_now=st.booleans())
+    def extend(self, by: float, from_now: bool) -> None:
+        """Let the session be refreshed elsewhere: until so much later than now, or than the lease's end."""
+        life = self._begun()
+        lease = life.machine.lease
+        life.extend((life.now if from_now or lease is None else lease.ends_at) + by)
+
+    @precondition(lambda self: self.life.machine.state is State.OPEN and self.life.machine.lease.ends)
+    @rule(after=st.sampled_from([0.0, 1.0, 9.75]), lasts=st.sampled_from([0.0, 6.0, 20.0]))
+    def extend_at_the_end(self, after: float, lasts: float) -> None:
+        """Talk, and let the session be refreshed a little after the lease's end."""
+        life = self._begun()
+        life.advance(max(0.0, life.machine.lease.ends_at - life.now))
+        self._talk(9_000, 2)
+        life.advance(after)
+        life.extend(life.now + lasts)
+
+    @precondition(_goes_on)
+    @precondition(lambda self: self.life.machine.lease is None or self.life.machine.lease.identity is not NOBODY)
+    @rule(roles=st.sampled_from([("member",), ("member", "friend"), ("guest",), ()]))
+    def change_rights(self, roles: tuple[str, ...]) -> None:
+        """Let an administrator give or take roles."""
+        self._begun().change_rights(roles)
 
     @precondition(lambda self: self.life.machine.state in (State.PENDING, State.STALE))
     @rule()

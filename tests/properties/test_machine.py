@@ -12,7 +12,7 @@ from math import inf
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant
 
-from tests.properties.machine_model import ALL_ROLES, HELD_LIMIT, LIVE, OVER, delivered, of, sent
+from tests.properties.machine_model import ALL_ROLES, GRANTED, HELD_LIMIT, LIVE, OVER, delivered, of, sent
 from tests.properties.machine_rules import SECRET, AnyLife
 from tests.unit.core.protocol.driving import NOW
 from wsauth.core import events
@@ -54,7 +54,10 @@ class OneConnection(AnyLife):
 
     @invariant()
     def invariant_3_identity_end_and_rights_come_from_one_credential(self) -> None:
-        """A lease is what the newest good credential says, all of it; older and weaker ones change nothing."""
+        """A lease is what the newest good credential says, all of it, but for what changed from elsewhere since.
+
+        Older and weaker credentials change nothing.
+        """
         life = self.life
         lease = life.machine.lease
         if lease is not None and lease.identity is not NOBODY:
@@ -69,13 +72,70 @@ class OneConnection(AnyLife):
                 assert not is_weaker(new.identity, old.identity)
 
     @invariant()
+    def invariant_3_an_extension_moves_the_end_alone_and_forwards(self) -> None:
+        """Whatever it asks for, the rest of the lease stays, and who speaks hears exactly of what moved."""
+        for step in self.life.fresh:
+            if step.event != "extended" or step.lease_before is None:
+                continue
+            old, new = step.lease_before, step.lease
+            assert new is not None
+            assert new.ends_at >= old.ends_at
+            assert (new.identity, new.fingerprint) == (old.identity, old.fingerprint)
+            assert new.permissions is old.permissions
+            moved = new is not old
+            assert moved is (new.ends_at > old.ends_at)
+            assert not moved or step.before in GRANTED
+            assert len(of_event(step.ordered, events.Renewed)) == int(moved and step.before in LIVE)
+            assert step.after is (State.OPEN if moved and step.before is State.STALE else step.before) or (
+                step.after in OVER and 1009 in [close.code for close in of(step.ordered, commands.Close)]
+            )
+
+    @invariant()
+    def invariant_3_changed_rights_leave_the_end(self) -> None:
+        """Identity and rights change together, the end and what tells the same token again stay."""
+        for step in self.life.fresh:
+            if step.event != "rights changed" or step.lease_before is None:
+                continue
+            old, new = step.lease_before, step.lease
+            assert new is not None
+            assert (new.granted_at, new.ends_at, new.fingerprint) == (old.granted_at, old.ends_at, old.fingerprint)
+            assert (new is not old) is (step.before in GRANTED)
+            assert step.after is step.before or step.after in OVER
+
+    @invariant()
+    def without_a_required_permission_nothing_passes(self) -> None:
+        """Nobody is let in or kept who lacks one, however it was lost."""
+        life = self.life
+        for step in life.fresh:
+            lease = step.lease
+            if lease is not None and any(name not in lease.permissions for name in life.policy.require):
+                assert step.after in OVER
+                assert not delivered(step.ordered)
+
+    @invariant()
+    def changed_rights_are_told_exactly_once(self) -> None:
+        """Who speaks wsauth hears of other rights while open or stale, and never of equal ones or twice."""
+        for step in self.life.fresh:
+            old, new = step.lease_before, step.lease
+            told = [message for message in sent(step.ordered) if message["type"] == "auth_changed"]
+            if step.event != "rights changed" or old is None or new is None or step.after not in LIVE:
+                assert not told
+                continue
+            differ = old.permissions != new.permissions or set(old.identity.roles) != set(new.identity.roles)
+            assert len(of_event(step.ordered, events.RightsChanged)) == int(differ)
+            assert len(told) == int(differ and self.life.machine.speaks)
+            for message in told:
+                assert message["roles"] == list(new.identity.roles)
+                assert message["permissions"] == list(new.permissions.names)
+
+    @invariant()
     def invariant_4_the_end_is_within_every_bound(self) -> None:
-        """No lease ends after its credential, nor after `max_connection_age`, nor ever before it began."""
+        """No lease ends after its credential or session, nor after `max_connection_age`, nor before it began."""
         lease = self.life.machine.lease
         if lease is not None:
             assert lease.granted_at < lease.ends_at <= NOW + self.life.policy.max_connection_age
             if lease.identity.expires_at is not None:
-                assert lease.ends_at <= lease.identity.expires_at
+                assert lease.ends_at <= max(lease.identity.expires_at, self.life.extended_to)
 
     @invariant()
     def invariant_5_a_late_renewal_holds_for_auth_timeout_at_most(self) -> None:
@@ -150,9 +210,9 @@ class OneConnection(AnyLife):
 
     @invariant()
     def invariant_10_time_alone_extends_nothing(self) -> None:
-        """Only a good answer changes a lease, and waking too early changes nothing at all."""
+        """Only a good answer or a change from elsewhere changes a lease; waking too early changes nothing at all."""
         for step in self.life.fresh:
-            if step.event not in ("answered", "started"):
+            if step.event not in ("answered", "started", "extended", "rights changed"):
                 assert step.lease is step.lease_before
             if step.event == "woken early":
                 assert step.after is step.before
@@ -172,7 +232,7 @@ class OneConnection(AnyLife):
         life = self.life
         for step in life.fresh:
             for message in sent(step.ordered):
-                if message["type"] == "auth_success":
+                if message["type"] == "auth_success" and step.event != "extended":
                     life.attempts = life.policy.auth_attempts
                 elif "attempts_left" in message:
                     life.attempts -= message["code"] != "unavailable"
@@ -204,7 +264,7 @@ class OneConnection(AnyLife):
             assert delivered(step.ordered) == step.expected
 
     @invariant()
-    def every_good_auth_gets_exactly_one_success(self) -> None:
+    def every_good_auth_and_extension_gets_exactly_one_success(self) -> None:
         """A good credential is answered at once, or when the application accepts; a bad one never."""
         for step in self.life.fresh:
             count = [message["type"] for message in sent(step.ordered)].count("auth_success")
@@ -212,6 +272,8 @@ class OneConnection(AnyLife):
                 assert count == int(self.life.machine.speaks)
             elif step.event == "answered" and step.before in LIVE:
                 assert count == int(step.verdict in ("replaced", "unchanged"))
+            elif step.event == "extended" and step.before in LIVE:
+                assert count == int(self.life.machine.speaks and step.lease is not step.lease_before)
             else:
                 assert count == 0
             if step.verdict == "closed":

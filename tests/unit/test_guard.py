@@ -84,7 +84,7 @@ class Synchronous:
         ({"sources": ["heder"]}, "unknown 'heder'"),
         ({"refusals": "never"}, "refusals"),
         ({"auth_attempts": True}, "auth_attempts"),
-        ({"store": "sqlite:///wsauth.db"}, "memory:"),
+        ({"store": "redis://localhost"}, "sqlite:///"),
     ],
 )
 def test_what_cannot_be_meant_is_said_at_once(keys: dict[str, Any], named: str) -> None:

@@ -37,16 +37,30 @@ class Credentials:
         username: with a password, the name that came with it; else empty.
         source: where it was found.
         cookie: with source `cookie`, the cookie's name; else empty.
+        proof: with a cookie on a request that changes something, what came as `X-CSRF-Token`, perhaps nothing;
+            `None` where no proof is needed.
+        address: where they came from, as far as it is known; empty if not.
     """
 
-    __slots__ = ("cookie", "kind", "secret", "source", "username")
+    __slots__ = ("address", "cookie", "kind", "proof", "secret", "source", "username")
 
-    def __init__(self, kind: Kind, secret: str, *, source: Source, username: str = "", cookie: str = "") -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        secret: str,
+        *,
+        source: Source,
+        username: str = "",
+        cookie: str = "",
+        proof: str | None = None,
+    ) -> None:
         self.kind = kind
         self.secret = secret
         self.source = source
         self.username = username
         self.cookie = cookie
+        self.proof = proof
+        self.address = ""
 
     def __repr__(self) -> str:
         return f"Credentials({self.kind!r}, source={self.source!r}, secret=<hidden>)"

@@ -6,6 +6,7 @@ from wsauth.core.identity import Identity
 
 __all__ = [
     "About",
+    "ChangeEvent",
     "Closed",
     "Connected",
     "ConnectionEvent",
@@ -14,13 +15,20 @@ __all__ = [
     "Event",
     "Expired",
     "HandshakeRefused",
+    "KeysChanged",
+    "LoggedIn",
     "MessageRefused",
+    "PasswordChanged",
     "RefusalEvent",
     "RenewalRefused",
     "Renewed",
+    "RequestRefused",
     "Revoked",
     "RightsChanged",
+    "SessionEnded",
     "TicketIssued",
+    "TokenReused",
+    "UserChanged",
 ]
 
 
@@ -180,3 +188,80 @@ class TicketIssued(Event, frozen=True, kw_only=True, gc=False):
     identity: Identity
     path: str | None
     origin: str | None
+
+
+class LoggedIn(Event, frozen=True, kw_only=True, gc=False):
+    """Somebody proved who they are, and a session began."""
+
+    identity: Identity
+    address: str
+
+
+class ChangeEvent(Event, frozen=True, kw_only=True, gc=False):
+    """Be something about a session, a user or a key that was changed."""
+
+
+class TokenReused(ChangeEvent, frozen=True, kw_only=True, gc=False):
+    """An old refresh token came back, so its session was ended (RFC 9700 section 4.14)."""
+
+    subject: str
+    session_id: str
+
+
+class SessionEnded(ChangeEvent, frozen=True, kw_only=True, gc=False):
+    """A session was ended: a log-out, or an administrator's order."""
+
+    session_id: str
+    subject: str | None
+
+
+class PasswordChanged(ChangeEvent, frozen=True, kw_only=True, gc=False):
+    """A user chose another password; every other session of theirs ended."""
+
+    subject: str
+
+
+class UserChanged(ChangeEvent, frozen=True, kw_only=True, gc=False):
+    """A user of ours was changed by an administrator.
+
+    Attributes:
+        subject: who.
+        what: `added`, `rights`, `password`, `key`, `disabled`, `enabled` or `removed`.
+    """
+
+    subject: str
+    what: str
+
+
+class KeysChanged(ChangeEvent, frozen=True, kw_only=True, gc=False):
+    """A signing key of ours was added or removed.
+
+    Attributes:
+        key_id: which.
+        what: `added` or `removed`.
+    """
+
+    key_id: str
+    what: str
+
+
+class RequestRefused(Event, frozen=True, kw_only=True, gc=False):
+    """A request to the HTTP API was refused.
+
+    Attributes:
+        code: a key of the refusal table.
+        id: what the client was told, to ask for.
+        reason: which rule said no and what it saw.
+        mend: the configuration line that would change it; may be empty.
+        method: of the request.
+        path: of the request, without the query.
+        address: from where.
+    """
+
+    code: str
+    id: str
+    reason: str
+    mend: str
+    method: str
+    path: str
+    address: str

@@ -2,12 +2,27 @@
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypedDict, Unpack
 
-__all__ = ["NOBODY", "OWN_ISSUER", "Identity"]
+__all__ = ["NOBODY", "OWN_ISSUER", "RESERVED", "Identity"]
 
 OWN_ISSUER: Final = "wsauth"
 """The issuer of our own users; nobody else's."""
+RESERVED: Final = "wsauth:"
+"""How the permissions begin that only a local user's grants give."""
+
+
+class Changes(TypedDict, total=False):
+    """Be what `Identity.replace` may change."""
+
+    roles: Iterable[str]
+    permissions: Iterable[str]
+    grants: Iterable[str]
+    expires_at: float | None
+    session_id: str | None
+    token_id: str | None
+    auth_time: float | None
+    claims: Mapping[str, Any]
 
 
 class Identity:
@@ -21,17 +36,23 @@ class Identity:
         issuer: who says so; `wsauth` for our own users.
         roles: names that `Guard(roles=…)` turns into permissions.
         permissions: names held directly; never patterns.
+        grants: names that begin with `wsauth:`; only one of our own users holds any.
         expires_at: when this stops being true, in seconds since the epoch; `None` for never.
         session_id: the login behind it, where there is one; a handle that opens nothing.
         token_id: the token's `jti`, where there is one.
         auth_time: when the person last proved who they are, in seconds since the epoch.
         claims: what else the credential said.
+
+    Raises:
+        TypeError: a text stands where a list must, or no text where one must.
+        ValueError: a grant is somebody else's, or no name that begins with `wsauth:`.
     """
 
     __slots__ = (
         "auth_time",
         "claims",
         "expires_at",
+        "grants",
         "handles",
         "issuer",
         "key",
@@ -48,6 +69,7 @@ class Identity:
     handles: tuple[tuple[str, ...], ...]
     roles: tuple[str, ...]
     permissions: tuple[str, ...]
+    grants: tuple[str, ...]
     expires_at: float | None
     session_id: str | None
     token_id: str | None
@@ -61,6 +83,7 @@ class Identity:
         issuer: str,
         roles: Iterable[str] = (),
         permissions: Iterable[str] = (),
+        grants: Iterable[str] = (),
         expires_at: float | None = None,
         session_id: str | None = None,
         token_id: str | None = None,
@@ -69,14 +92,15 @@ class Identity:
     ) -> None:
         if not isinstance(subject, str) or not isinstance(issuer, str):
             raise TypeError("an identity's subject and issuer are text")
-        if isinstance(roles, str) or isinstance(permissions, str):
-            raise TypeError("roles and permissions are lists of names, not one text")
+        if isinstance(roles, str) or isinstance(permissions, str) or isinstance(grants, str):
+            raise TypeError("roles, permissions and grants are lists of names, not one text")
         put = object.__setattr__
         put(self, "subject", subject)
         put(self, "issuer", issuer)
         put(self, "key", (issuer, subject))
         put(self, "roles", tuple(roles))
         put(self, "permissions", tuple(permissions))
+        put(self, "grants", _checked(grants, issuer) if grants else ())
         put(self, "expires_at", expires_at)
         put(self, "session_id", session_id)
         put(self, "token_id", token_id)
@@ -95,6 +119,27 @@ class Identity:
         """Tell somebody from nobody."""
         return self is not NOBODY
 
+    def replace(self, **changes: Unpack[Changes]) -> "Identity":
+        """Return the same identity with these parts replaced, such as `roles` and `grants`.
+
+        Raises:
+            ValueError: it is nobody, who has nothing to replace.
+        """
+        if self is NOBODY:
+            raise ValueError("nobody cannot be changed into somebody")
+        kept: Changes = {
+            "roles": self.roles,
+            "permissions": self.permissions,
+            "grants": self.grants,
+            "expires_at": self.expires_at,
+            "session_id": self.session_id,
+            "token_id": self.token_id,
+            "auth_time": self.auth_time,
+            "claims": self.claims,
+        }
+        kept.update(changes)
+        return Identity(self.subject, issuer=self.issuer, **kept)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Identity):
             return NotImplemented
@@ -108,6 +153,16 @@ class Identity:
 
     def __repr__(self) -> str:
         return f"Identity({self.subject!r}, issuer={self.issuer!r}, roles={self.roles!r})"
+
+
+def _checked(grants: Iterable[str], issuer: str) -> tuple[str, ...]:
+    names = tuple(grants)
+    if names and issuer != OWN_ISSUER:
+        raise ValueError(f"only a user of {OWN_ISSUER!r} holds grants, and not one of {issuer!r}")
+    for name in names:
+        if not name.startswith(RESERVED) or "*" in name or "" in name.split(":"):
+            raise ValueError(f"{name!r} is no grant: a grant is a name that begins with {RESERVED}, without *")
+    return names
 
 
 def _handles(identity: Identity) -> tuple[tuple[str, ...], ...]:

@@ -5,7 +5,7 @@ from math import inf
 import msgspec
 
 from wsauth.core.credentials import Credentials
-from wsauth.core.identity import NOBODY, Identity
+from wsauth.core.identity import NOBODY, OWN_ISSUER, Identity
 from wsauth.core.permissions import Permissions
 from wsauth.core.routes import Policy
 
@@ -63,10 +63,20 @@ def grant(
         fingerprint = 0
     else:
         fingerprint = _fingerprint(credentials)
-        if credentials.kind == "ticket" or (credentials.kind == "password" and own_end == inf):
+        if _is_short(identity, credentials):
             own_end = min(own_end, now + policy.access_ttl)
     ends_at = min(own_end, opened_at + policy.max_connection_age)
     return Lease(identity, permissions, now, ends_at, fingerprint)
+
+
+def _is_short(identity: Identity, credentials: Credentials) -> bool:
+    """Tell whether the lease is bounded by `access_ttl`: the credential does not bring the end of an access token.
+
+    A ticket and a password do not, nor do our own session cookie (its end is the session's) and API keys (no end).
+    """
+    if credentials.kind != "token":
+        return True
+    return identity.issuer == OWN_ISSUER and (credentials.source == "cookie" or identity.expires_at is None)
 
 
 def is_unchanged(identity: Identity, credentials: Credentials, old: Lease) -> bool:
@@ -81,13 +91,29 @@ def _fingerprint(credentials: Credentials) -> int:
 
 
 def is_older(new: Identity, old: Identity) -> bool:
-    """Tell whether a credential was made before another: by `iat`, else by its end."""
-    made, before = new.claims.get("iat"), old.claims.get("iat")
-    if isinstance(made, int | float) and isinstance(before, int | float):
-        return made < before
-    if new.expires_at is not None and old.expires_at is not None:
+    """Tell whether a credential was made before another: by `iat`, else by its end.
+
+    Of our own users the epoch comes first, since it tells "before they logged out everywhere" without a clock; and
+    their ends are not compared, since one may be a token's and the other a session's.
+    """
+    own = new.issuer == OWN_ISSUER
+    epochs = _both(new, old, "epoch") if own else None
+    if epochs is not None and epochs[0] != epochs[1]:
+        return epochs[0] < epochs[1]
+    made = _both(new, old, "iat")
+    if made is not None:
+        return made[0] < made[1]
+    if not own and new.expires_at is not None and old.expires_at is not None:
         return new.expires_at < old.expires_at
     return False
+
+
+def _both(new: Identity, old: Identity, claim: str) -> tuple[float, float] | None:
+    """Return a number that both credentials bring, else `None`."""
+    numbers = new.claims.get(claim), old.claims.get(claim)
+    if isinstance(numbers[0], int | float) and isinstance(numbers[1], int | float):
+        return numbers[0], numbers[1]
+    return None
 
 
 def is_weaker(new: Identity, old: Identity) -> bool:

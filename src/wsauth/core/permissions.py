@@ -2,18 +2,17 @@
 
 A permission's name has segments between colons: `chat:42:send`. In a pattern `*` stands for exactly one segment
 and a final or inner `**` for any number of them. Names come from credentials and code, patterns only from `roles`.
-What begins with `wsauth:` is reached by no pattern.
+What begins with `wsauth:` is reached by no pattern, role or claim; only the grants of our own users give it.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from wsauth.core.identity import Identity
+from wsauth.core.identity import RESERVED, Identity
 from wsauth.errors import ConfigurationError
 
 __all__ = ["RESERVED", "Permissions", "Roles"]
 
-RESERVED: Final = "wsauth:"
 _NAME_LIMIT: Final = 1024
 _CACHE_LIMIT: Final = 1024
 
@@ -68,11 +67,11 @@ class Roles:
         if not isinstance(table, Mapping):
             raise ConfigurationError('roles is a table: write roles={"member": ["chat:*:send"]}')
         self._table = {role: _checked(role, patterns) for role, patterns in table.items()}
-        self._compiled: dict[tuple[tuple[str, ...], tuple[str, ...]], Permissions] = {}
+        self._compiled: dict[tuple[tuple[str, ...], ...], Permissions] = {}
 
     def resolve(self, identity: Identity) -> Permissions:
         """Return what the identity may do; a role that is not in the table gives nothing."""
-        key = (identity.roles, identity.permissions)
+        key = (identity.roles, identity.permissions, identity.grants)
         permissions = self._compiled.get(key)
         if permissions is None:
             if len(self._compiled) >= _CACHE_LIMIT:
@@ -86,6 +85,7 @@ class Roles:
         for role in identity.roles:
             for entry in self._table.get(role, ()):
                 (patterns if "*" in entry else names).add(entry)
+        names.update(identity.grants)
         return Permissions(names, sorted(patterns))
 
 

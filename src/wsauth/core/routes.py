@@ -10,7 +10,7 @@ from wsauth.core.credentials import Source
 from wsauth.core.origins import Origins
 from wsauth.errors import ConfigurationError
 
-__all__ = ["DEFAULT_SOURCES", "Policy", "Refusals", "Routes"]
+__all__ = ["DEFAULT_SOURCES", "NOWHERE", "Policy", "Refusals", "Routes"]
 
 Refusals = Literal["auto", "http", "close"]
 DEFAULT_SOURCES: Final[tuple[Source, ...]] = ("header", "cookie", "ticket", "subprotocol", "message")
@@ -35,6 +35,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         idle_timeout: without a message in either direction.
         refusals: `auto`, `http` or `close`.
         access_ttl: the lease of a ticket or a password.
+        follow_session: a session's refresh also extends leases that were opened with an access token.
     """
 
     path: str
@@ -52,6 +53,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     idle_timeout: float = inf
     refusals: Refusals = "auto"
     access_ttl: float = 300.0
+    follow_session: bool = False
+
+
+NOWHERE: Final = Policy(path="", origins=Origins([]))
+"""The policy of a path at which there is nothing."""
 
 
 class Routes:
@@ -59,13 +65,13 @@ class Routes:
 
     Args:
         policies: one for each route.
-        default: for a path that no route names.
+        default: for a path that no route names; `None` where there is nothing at such a path.
     """
 
     __slots__ = ("_default", "_exact", "_prefixes")
 
-    def __init__(self, policies: Iterable[Policy], default: Policy) -> None:
-        self._default = default
+    def __init__(self, policies: Iterable[Policy], default: Policy | None) -> None:
+        self._default = NOWHERE if default is None else default
         self._exact: dict[str, Policy] = {}
         prefixes: dict[str, Policy] = {}
         for policy in policies:

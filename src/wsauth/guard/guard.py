@@ -3,37 +3,45 @@
 import inspect
 import logging
 import multiprocessing
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from math import inf
+from pathlib import Path
 from types import UnionType
 from typing import Self, TypeVar, Unpack, get_args
 
 from wsauth.core import events
+from wsauth.core.feed import KEPT, NewRow
 from wsauth.core.identity import Identity
 from wsauth.core.origins import Origins
 from wsauth.core.permissions import Roles
 from wsauth.core.routes import Policy, Routes
+from wsauth.core.sessions import Limits
 from wsauth.errors import ConfigurationError, Refused
+from wsauth.guard.backend import Backend
 from wsauth.guard.route import ELSEWHERE, PolicyKeys, Route, RouteKeys, needed, policy_of
 from wsauth.integrations.asgi import logs
 from wsauth.integrations.asgi.coverage import unguarded
 from wsauth.interfaces.clock import Clock
+from wsauth.interfaces.sessions import Known
 from wsauth.interfaces.verifier import Verifier
 from wsauth.services import journal
 from wsauth.services.authentication import Authentication
 from wsauth.services.clock import SystemClock
 from wsauth.services.connections.connection import Connection
-from wsauth.services.connections.connections import Connections, Report, new_id
-from wsauth.services.connections.revocations import revoked_code
-from wsauth.services.events import Bus, Handler
-from wsauth.services.tickets import Tickets
+from wsauth.services.connections.connections import Connections, Report
+from wsauth.services.connections.extensions import Extensions
+from wsauth.services.events import Handler
+from wsauth.services.feed.follower import Follower
+from wsauth.services.tickets import SignedTickets
 
 __all__ = ["Guard"]
 
 _log = logging.getLogger("wsauth")
 _Function = TypeVar("_Function", bound=Handler)
-_REVOCATION_KEPT = 86_400.0
+_ORDER_KEPT = 60.0
+"""Seconds that a disconnection is kept, so that what it did can be asked for."""
+_REVOCATION_KEPT = KEPT
 """Seconds that a revocation is kept where nobody says how long a token may live."""
 
 
@@ -45,9 +53,12 @@ class Guard:
         origins: the pages that may connect; `[]` means no browser.
         routes: what differs on some paths; every other WebSocket path needs credentials.
         roles: role → permissions, in which `*` stands for one segment and `**` for the rest.
-        store: `memory:`, so that revocations and tickets reach this process only.
+        store: `memory:`, so that revocations and tickets reach this process only; or `sqlite:///FILE`, which all
+            processes of a machine share.
+        key_file: beside such a store; it is made where there is none.
         access_ttl: the lease of a ticket or a password.
         ticket_ttl: how long a ticket may wait to be used.
+        closed: a path without a `Route` is refused with 404, instead of needing credentials.
         clock: for tests.
         keys: the keys of `[[routes]]`, for every path on which a `Route` does not say otherwise.
 
@@ -62,33 +73,53 @@ class Guard:
         origins: Sequence[str],
         routes: Iterable[Route] = (),
         roles: Mapping[str, Iterable[str]] | None = None,
-        store: str = "memory:",
+        store: str | Backend = "memory:",
+        key_file: str | Path = "wsauth.key",
         access_ttl: str | float = "5m",
         ticket_ttl: str | float = "30s",
+        closed: bool = False,
         clock: Clock | None = None,
         **keys: Unpack[PolicyKeys],
     ) -> None:
         logs.install()
-        if store != "memory:":
-            raise ConfigurationError(f'store={store!r} is not in this release; "memory:" is')
+        self.backend = store if isinstance(store, Backend) else Backend(store, key_file, clock or SystemClock())
+        backend = self.backend
         self.origins = Origins(origins)
         self.roles = Roles(roles or {})
-        self.verifiers = _checked(verifiers)
-        self.cookies = frozenset(c for c in (getattr(v, "cookie", "") for v in verifiers) if c)
-        clock = clock or SystemClock()
-        self.bus = Bus()
+        local = backend.local
+        self.verifiers = (*(() if local is None else (local.verifier,)), *_checked(verifiers, alone=local is None))
+        self.cookies = frozenset(c for c in (getattr(v, "cookie", "") for v in self.verifiers) if c)
+        self.bus = backend.bus
         journal.subscribe(self.bus)
-        self._tickets = Tickets(clock, needed("ticket_ttl", ticket_ttl))
-        self.authentication = Authentication(self.verifiers, self._tickets)
-        self.connections = Connections(clock, self.roles, self.authentication, self.bus)
-        defaults: RouteKeys = {"origins": tuple(origins), **keys}
         ttl = needed("access_ttl", access_ttl)
+        limits = local.limits if local is not None else Limits(access=ttl, idle=inf, absolute=inf, grace=0.0)
+        self._tickets = SignedTickets(
+            backend.tickets, backend.key_file, limits, backend.clock, needed("ticket_ttl", ticket_ttl)
+        )
+        self.authentication = Authentication(self.verifiers, self._tickets)
+        self.connections = Connections(backend.clock, self.roles, self.authentication, self.bus)
+        self.follower = Follower(
+            backend.feed,
+            backend.reader,
+            self.connections,
+            node=backend.node,
+            timeout=backend.feed_timeout,
+            on_loss=backend.on_feed_loss,
+        )
+        if backend.store is None:
+            self.follower.listen()
+        else:
+            extensions = Extensions(self.connections, limits, self._renewals)
+            self.follower.every_second(extensions.run)
+        if local is not None:
+            local.follow(self.follower)
+        defaults: RouteKeys = {"origins": tuple(origins), **keys}
         default = policy_of(ELSEWHERE, defaults, ttl)
         policies = [policy_of(route.path, defaults | route.keys, ttl) for route in _routes(routes)]
-        self.routes = Routes(policies, default)
-        for policy in (default, *policies):
+        self.routes = Routes(policies, None if closed else default)
+        for policy in policies if closed else (default, *policies):
             self._check_cookies(policy)
-        self._clock = clock
+        self._clock = backend.clock
         self.started = False
 
     # Life.
@@ -98,14 +129,18 @@ class Guard:
         if self.started or self.authentication.overriding is not None:
             return
         self.started = True
-        _warn_of_workers()
+        if self.backend.store is None:
+            _warn_of_workers()
+        else:
+            await self.backend.open()
+            await self.follower.start()
         for verifier in self.verifiers:
             start = getattr(verifier, "start", None)
             if start is not None:
                 await start()
 
     async def aclose(self) -> None:
-        """Close what is still open, and let go of timers, tasks and connections to providers."""
+        """Close what is still open, and let go of timers, tasks, the store and connections to providers."""
         if not self.started:
             return
         self.started = False
@@ -116,6 +151,9 @@ class Guard:
             aclose = getattr(verifier, "aclose", None)
             if aclose is not None:
                 await aclose()
+        if self.backend.store is not None:
+            await self.follower.aclose()
+            await self.backend.aclose()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -148,7 +186,7 @@ class Guard:
             path: the only path it is good at.
             origin: the only page it is good for.
         """
-        ticket = self._tickets.issue(identity, path, origin)
+        ticket = await self._tickets.issue(identity, path, origin)
         self.bus.publish(events.TicketIssued(at=self._clock.now(), identity=identity, path=path, origin=origin))
         return ticket
 
@@ -174,25 +212,19 @@ class Guard:
         """
         if sum(name is not None for name in (subject, session_id, token_id)) != 1:
             raise ConfigurationError("revoke: name exactly one of subject, session_id and token_id")
-        now = self._clock.now()
-        revocations = self.connections.revocations
         if session_id is None:
             issuer = self._issuer(issuer, subject)
         leeway, kept = self._bounds(issuer)
-        if subject is not None and issuer is not None:
-            revocations.add_subject(issuer, subject, now + leeway, now + kept, now)
-        elif token_id is not None and issuer is not None:
-            revocations.add_token(issuer, token_id, now + kept, now)
-        elif session_id is not None:
-            revocations.add_session(session_id, now + kept, now)
-        found = self.connections.find(subject=subject, issuer=issuer, session_id=session_id, token_id=token_id)
-        self._publish(
-            events.Revoked, len(found), subject=subject, issuer=issuer, session_id=session_id, token_id=token_id
+        report = await self.backend.revoke(
+            issuer=issuer or "",
+            subject=subject,
+            session_id=session_id,
+            token_id=token_id,
+            leeway=leeway,
+            kept=kept,
         )
-        code = "token_revoked" if token_id is not None else None
-        return await self.connections.end(
-            found, lambda c: Refused(code or revoked_code(c.identity), "revoked by guard.revoke")
-        )
+        self._publish(events.Revoked, report, subject=subject, issuer=issuer, session_id=session_id, token_id=token_id)
+        return report
 
     async def disconnect(
         self,
@@ -220,16 +252,16 @@ class Guard:
             raise ConfigurationError("disconnect: name exactly one of subject, session_id and connection_id")
         if retry_after is not None and not 0 <= retry_after < inf:
             raise ConfigurationError(f"disconnect: retry_after={retry_after!r} is not a number of seconds")
-        if connection_id is not None:
-            connection = self.connections.get(connection_id)
-            found = set() if connection is None else {connection}
-        else:
-            if subject is not None:
-                issuer = self._issuer(issuer, subject)
-            found = self.connections.find(subject=subject, issuer=issuer, session_id=session_id)
-        self._publish(events.Disconnected, len(found), subject=subject, issuer=issuer, session_id=session_id)
-        error = Refused("disconnected", "disconnected by guard.disconnect", retry_after=retry_after)
-        return await self.connections.end(found, lambda _: error)
+        if subject is not None:
+            issuer = self._issuer(issuer, subject)
+        named = {"subject": subject, "issuer": issuer, "session_id": session_id, "connection_id": connection_id}
+        value = {name: text for name, text in named.items() if text is not None} | {"retry_after": retry_after}
+        keep_until = self._clock.now() + _ORDER_KEPT
+        report = await self.backend.orders.publish(
+            lambda order: [NewRow(kind="disconnect", value=value, keep_until=keep_until, order=order)]
+        )
+        self._publish(events.Disconnected, report, subject=subject, issuer=issuer, session_id=session_id)
+        return report
 
     def connection(self, connection_id: str) -> Connection | None:
         """Return the live connection of this id."""
@@ -275,9 +307,16 @@ class Guard:
         return leeway, max(kept, _REVOCATION_KEPT) + 2 * leeway
 
     def _publish(
-        self, kind: type[events.Revoked] | type[events.Disconnected], matched: int, **named: str | None
+        self, kind: type[events.Revoked] | type[events.Disconnected], report: Report, **named: str | None
     ) -> None:
-        self.bus.publish(kind(at=self._clock.now(), id=new_id(), matched=matched, **named))
+        self.bus.publish(kind(at=self._clock.now(), id=report.id, matched=report.matched, **named))
+
+    async def _renewals(self, session_ids: Collection[str]) -> Sequence[Known]:
+        """Return which sessions of our own users live."""
+        store, local = self.backend.store, self.backend.local
+        if store is None or local is None:
+            return ()
+        return await store.sessions.renewals(session_ids, local.limits, self._clock.now())
 
     def _check_cookies(self, policy: Policy) -> None:
         if self.cookies and policy.origins.any and "cookie" in policy.sources:
@@ -287,13 +326,13 @@ class Guard:
             )
 
 
-def _checked(verifiers: Sequence[Verifier]) -> tuple[Verifier, ...]:
+def _checked(verifiers: Sequence[Verifier], *, alone: bool) -> tuple[Verifier, ...]:
     if not isinstance(verifiers, Sequence):
         raise ConfigurationError("verifiers is a list: write verifiers=[…]")
     for verifier in verifiers:
         if isinstance(verifier, type) or not inspect.iscoroutinefunction(getattr(verifier, "verify", None)):
             raise ConfigurationError(f"verifiers: {verifier!r} is no object with `async def verify(self, credentials)`")
-    if not verifiers:
+    if not verifiers and alone:
         _log.warning("a guard without verifiers: tickets of its own are the only way in")
     return tuple(verifiers)
 

@@ -33,6 +33,7 @@ class PolicyKeys(TypedDict, total=False):
     max_message: str | int
     max_unauthenticated_message: str | int
     idle_timeout: str | float
+    follow_session: bool
     refusals: Refusals
 
 
@@ -107,7 +108,7 @@ def _sources(name: str, value: Any) -> frozenset[str]:
     return frozenset(names)
 
 
-def _anonymous(name: str, value: Any) -> bool:
+def _truth(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise ConfigurationError(f"{name}={value!r}: write True or False")
     return value
@@ -129,7 +130,7 @@ _READ: Final[dict[str, Callable[[str, Any], Any]]] = {
     "sources": _sources,
     "origins": lambda _, value: Origins(value),
     "require": _require,
-    "anonymous": _anonymous,
+    "anonymous": _truth,
     "subprotocols": _names,
     "auth_timeout": needed,
     "auth_attempts": _attempts,
@@ -138,5 +139,6 @@ _READ: Final[dict[str, Callable[[str, Any], Any]]] = {
     "max_message": lambda name, value: size(value, name) or 2**63,
     "max_unauthenticated_message": lambda name, value: size(value, name) or 2**63,
     "idle_timeout": lambda name, value: seconds(value, name) or inf,
+    "follow_session": _truth,
     "refusals": _refusals,
 }

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from wsauth.core.credentials import Credentials
 from wsauth.core.identity import Identity
 from wsauth.errors import Refused
+from wsauth.interfaces.tickets import Tickets
 from wsauth.interfaces.verifier import Recalling, Verifier
-from wsauth.services.tickets import Tickets
 
 __all__ = ["Authentication"]
 
@@ -21,7 +21,7 @@ class Authentication:
 
     Args:
         verifiers: who says whether credentials are good.
-        tickets: those of this process.
+        tickets: redeems them.
 
     Attributes:
         overriding: in a test, who everybody is (`Guard.override`); else `None`.
@@ -51,7 +51,7 @@ class Authentication:
             Refused: they are bad, nobody's, or could not be judged (`unavailable`).
         """
         if credentials.kind == "ticket":
-            return self._tickets.redeem(credentials.secret, path, origin)
+            return await self._tickets.redeem(credentials.secret, path, origin)
         for verifier in self._verifiers:
             if credentials.cookie and getattr(verifier, "cookie", "") != credentials.cookie:
                 continue

@@ -19,6 +19,11 @@ def subscribe(bus: Bus) -> None:
     for step in (events.Connected, events.Renewed, events.RightsChanged, events.Expired):
         bus.subscribe(step, _lived)
     bus.subscribe(events.Closed, _closed)
+    bus.subscribe(events.RequestRefused, _request_refused)
+    bus.subscribe(events.LoggedIn, _logged_in)
+    for change in (events.TokenReused, events.SessionEnded, events.PasswordChanged, events.UserChanged):
+        bus.subscribe(change, _changed)
+    bus.subscribe(events.KeysChanged, _changed)
 
 
 def _refused(event: events.RefusalEvent) -> None:
@@ -35,6 +40,35 @@ def _refused(event: events.RefusalEvent) -> None:
         _clean(_mend(event.mend)),
         event.id,
     )
+
+
+def _request_refused(event: events.RequestRefused) -> None:
+    _log.info(
+        "RequestRefused %s at %s %s from %s: %s%s (id=%s)",
+        event.code,
+        _clean(event.method),
+        _clean(event.path),
+        event.address or "?",
+        _clean(event.reason),
+        _clean(_mend(event.mend)),
+        event.id,
+    )
+
+
+def _logged_in(event: events.LoggedIn) -> None:
+    _log.info(
+        "LoggedIn %s from %s, session %s",
+        _clean(str(event.identity)),
+        event.address or "?",
+        event.identity.session_id,
+    )
+
+
+def _changed(event: events.ChangeEvent) -> None:
+    named = ", ".join(
+        f"{name}={_clean(repr(getattr(event, name)))}" for name in event.__struct_fields__ if name != "at"
+    )
+    _log.info("%s %s", type(event).__name__, named)
 
 
 def _ended(event: events.EndingEvent) -> None:

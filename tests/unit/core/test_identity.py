@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from wsauth.core.credentials import Credentials
-from wsauth.core.identity import NOBODY, Identity
+from wsauth.core.identity import NOBODY, OWN_ISSUER, Identity
 
 
 def test_two_identities_are_the_same_by_issuer_and_subject() -> None:
@@ -40,6 +40,72 @@ def test_an_identity_that_is_built_wrong_is_an_error(subject: object, issuer: ob
     """A number for a subject, no issuer, and one text for a list are mistakes of a verifier."""
     with pytest.raises(TypeError):
         Identity(subject, issuer=issuer, roles=roles)  # type: ignore[arg-type] # what a verifier may get wrong
+
+
+def test_one_of_our_own_users_holds_grants() -> None:
+    """They are a part of who Alice is, told apart by equality."""
+    alice = Identity("alice", issuer=OWN_ISSUER, grants=["wsauth:admin", "wsauth:revoke"])
+    assert alice.grants == ("wsauth:admin", "wsauth:revoke")
+    assert alice != Identity("alice", issuer=OWN_ISSUER)
+    assert Identity("bob", issuer="https://login.example.com", grants=[]).grants == ()
+
+
+@pytest.mark.parametrize("issuer", ["https://login.example.com", "", "WSAUTH", "wsauth "])
+def test_nobody_else_holds_grants(issuer: str) -> None:
+    """A verifier cannot make Mallory an administrator, not even by an issuer that looks like ours."""
+    with pytest.raises(ValueError, match="only a user of 'wsauth'"):
+        Identity("mallory", issuer=issuer, grants=["wsauth:admin"])
+
+
+@pytest.mark.parametrize("name", ["admin", "wsauth", "wsauth:", "wsauth:*", "wsauth:**", "Wsauth:admin", "wsauth::a"])
+def test_a_grant_is_a_name_below_wsauth(name: str) -> None:
+    """Other names and patterns are refused where the identity is made."""
+    with pytest.raises(ValueError, match="is no grant"):
+        Identity("alice", issuer=OWN_ISSUER, grants=["wsauth:admin", name])
+
+
+def test_grants_are_a_list() -> None:
+    """One text instead of a list would be a list of letters."""
+    with pytest.raises(TypeError, match="lists of names"):
+        Identity("alice", issuer=OWN_ISSUER, grants="wsauth:admin")
+
+
+def test_parts_of_an_identity_are_replaced_in_a_copy() -> None:
+    """What is not named stays, handles follow, and the identity itself is as it was."""
+    alice = Identity(
+        "alice",
+        issuer=OWN_ISSUER,
+        roles=["member"],
+        permissions=["files:read"],
+        grants=["wsauth:admin"],
+        expires_at=9.0,
+        session_id="s-1",
+        token_id="t-1",
+        auth_time=1.0,
+        claims={"epoch": 2},
+    )
+    assert alice.replace() == alice
+    changed = alice.replace(roles=["guest"], grants=[], token_id=None, claims={**alice.claims, "iat": 3})
+    assert changed == Identity(
+        "alice",
+        issuer=OWN_ISSUER,
+        roles=["guest"],
+        permissions=["files:read"],
+        expires_at=9.0,
+        session_id="s-1",
+        auth_time=1.0,
+        claims={"epoch": 2, "iat": 3},
+    )
+    assert changed.handles == (alice.key, ("session", "s-1", ""))
+    assert alice.roles == ("member",)
+
+
+def test_what_is_replaced_is_checked() -> None:
+    """A foreign Mallory gets no grants this way either, and nobody does not become somebody."""
+    with pytest.raises(ValueError, match="only a user of 'wsauth'"):
+        Identity("mallory", issuer="a").replace(grants=["wsauth:admin"])
+    with pytest.raises(ValueError, match="nobody"):
+        NOBODY.replace(roles=["member"])
 
 
 def test_nobody_is_somebody_only_by_name() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wsauth.core.identity import Identity
+from wsauth.core.identity import OWN_ISSUER, Identity
 from wsauth.core.permissions import Permissions, Roles
 from wsauth.errors import ConfigurationError
 
@@ -82,6 +82,32 @@ def test_a_reserved_permission_never_comes_from_a_credential() -> None:
     """What begins with `wsauth:` is nobody's, whatever a verifier says."""
     mallory = Identity("mallory", issuer="i", permissions=["wsauth:admin"])
     assert not Roles({}).resolve(mallory).allow("wsauth:admin")
+
+
+def test_a_grant_is_held_exactly() -> None:
+    """`wsauth:admin` is itself and nothing above, below or beside it; the roles' patterns still do not reach it."""
+    roles = Roles({"everything": ["**", "*:revoke"]})
+    alice = roles.resolve(Identity("alice", issuer=OWN_ISSUER, roles=["everything"], grants=["wsauth:admin"]))
+    assert alice.names == ("**", "*:revoke", "wsauth:admin")
+    assert alice.allow("wsauth:admin")
+    assert alice.allow("chat:lobby")
+    for name in ("wsauth:", "wsauth:revoke", "wsauth:admin:users", "wsauth:*", "wsauth:**"):
+        assert not alice.allow(name)
+
+
+def test_who_is_granted_nothing_shares_no_verdict_with_who_is() -> None:
+    """Bob has Alice's roles and names, and was resolved after her."""
+    roles = Roles({"member": ["chat:*:read"]})
+    alice = Identity("alice", issuer=OWN_ISSUER, roles=["member"], grants=["wsauth:admin"])
+    assert "wsauth:admin" in roles.resolve(alice)
+    assert "wsauth:admin" not in roles.resolve(Identity("bob", issuer=OWN_ISSUER, roles=["member"]))
+    assert "wsauth:revoke" not in roles.resolve(alice)
+
+
+def test_a_permission_of_our_own_user_is_no_grant() -> None:
+    """Only grants reach what is reserved, whoever the issuer is."""
+    mallory = Identity("mallory", issuer=OWN_ISSUER, roles=["wsauth:admin"], permissions=["wsauth:admin"])
+    assert "wsauth:admin" not in Roles({}).resolve(mallory)
 
 
 def test_resolving_is_remembered_and_bounded() -> None:

@@ -15,6 +15,7 @@ from wsauth.core.refusals import Refusal, round_up
 from wsauth.errors import Refused
 
 __all__ = [
+    "changed",
     "error",
     "expiring",
     "is_reserved",
@@ -135,16 +136,17 @@ def renew_in(expires_in: float, draw: float) -> float:
 
 
 def error(refusal: Refusal, *, closing: bool, attempts_left: int | None = None) -> str:
-    """Write `auth_error`."""
+    """Write `auth_error`; `draining` has no id, as in its close reason."""
     message: dict[str, Any] = {
         "type": "auth_error",
         "wsauth": VERSION,
         "error": refusal.rule.text,
         "code": refusal.code,
         "action": refusal.action,
-        "id": refusal.id,
         "closing": closing,
     }
+    if refusal.code != "draining":
+        message["id"] = refusal.id
     if refusal.retry_after is not None:
         message["retry_after"] = round_up(refusal.retry_after)
     if attempts_left is not None:
@@ -155,6 +157,17 @@ def error(refusal: Refusal, *, closing: bool, attempts_left: int | None = None) 
 def expiring(expires_in: float) -> str:
     """Write `auth_expiring`."""
     return _write({"type": "auth_expiring", "wsauth": VERSION, "expires_in": _seconds(expires_in)})
+
+
+def changed(lease: Lease) -> str:
+    """Write `auth_changed` for the rights as they now are."""
+    message: dict[str, Any] = {
+        "type": "auth_changed",
+        "wsauth": VERSION,
+        "roles": lease.identity.roles,
+        "permissions": lease.permissions.names,
+    }
+    return _write(message)
 
 
 def message_refused(refusal: Refusal, number: int, detail: str) -> str:

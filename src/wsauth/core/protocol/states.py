@@ -45,7 +45,7 @@ class ConnectionEvent(Enum):
     GRANT = "a lease was granted"
     CONNECT = "the application accepted"
     EXPIRE = "the lease ended"
-    RENEW = "the lease was renewed"
+    RENEW = "the lease was renewed or extended"
     CLOSE = "somebody closes"
     END = "the transport is gone, or HTTP refused"
 
@@ -116,6 +116,8 @@ class LeaseEvent(Enum):
 
     GRANT = "a credential was good"
     REPLACE = "a newer credential was good"
+    EXTEND = "its end moved, since the session was refreshed or the server asked again"
+    CHANGE = "an administrator changed the rights"
     EXPIRE = "its end has come"
     REVOKE = "it was taken, or the connection closes"
 
@@ -126,9 +128,13 @@ LEASE: Final = {
     (LeaseState.NONE, LeaseEvent.GRANT): LeaseState.ALIVE,
     (LeaseState.NONE, LeaseEvent.REVOKE): LeaseState.ENDED,
     (LeaseState.ALIVE, LeaseEvent.REPLACE): LeaseState.ALIVE,
+    (LeaseState.ALIVE, LeaseEvent.EXTEND): LeaseState.ALIVE,
+    (LeaseState.ALIVE, LeaseEvent.CHANGE): LeaseState.ALIVE,
     (LeaseState.ALIVE, LeaseEvent.EXPIRE): LeaseState.ENDED,
     (LeaseState.ALIVE, LeaseEvent.REVOKE): LeaseState.ENDED,
     (LeaseState.ENDED, LeaseEvent.REPLACE): LeaseState.ALIVE,
+    (LeaseState.ENDED, LeaseEvent.EXTEND): LeaseState.ALIVE,
+    (LeaseState.ENDED, LeaseEvent.CHANGE): LeaseState.ENDED,
     (LeaseState.ENDED, LeaseEvent.REVOKE): LeaseState.ENDED,
 }
 

@@ -4,6 +4,8 @@ A request is never answered here. Without good credentials it is nobody's, and w
 `wsauth.integrations.fastapi.identity`, which answers 401 or 403.
 """
 
+from collections.abc import Mapping
+
 from wsauth.core.cookies import cut_cookies
 from wsauth.core.credentials import Credentials
 from wsauth.core.handshake import authorization, check_private
@@ -16,6 +18,7 @@ from wsauth.integrations.asgi.types import Scope
 
 __all__ = ["Request", "read_credentials"]
 
+_READ = frozenset({b"authorization", b"cookie", b"origin", b"x-csrf-token"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
@@ -57,7 +60,7 @@ def read_credentials(scope: Scope, cookies: frozenset[str], origins: Origins) ->
     """
     found: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
-        if name in (b"authorization", b"cookie", b"origin"):
+        if name in _READ:
             if name in found and name != b"cookie":
                 raise Refused("request_invalid", f"the header {name.decode()} came more than once")
             found[name] = found[name] + b"; " + value if name in found else value
@@ -73,14 +76,17 @@ def read_credentials(scope: Scope, cookies: frozenset[str], origins: Origins) ->
         return None
     if len(taken) > 1:
         raise Refused("request_invalid", "the credential's cookie came more than once")
-    _check_origin(scope["method"], found.get(b"origin", b"").decode("latin-1"), origins)
+    changes = scope["method"] not in _SAFE
+    _check_origin(changes, found, origins)
     name, value = taken[0]
-    return Credentials("token", value, source="cookie", cookie=name)
+    proof = found.get(b"x-csrf-token", b"").decode("latin-1") if changes else None
+    return Credentials("token", value, source="cookie", cookie=name, proof=proof)
 
 
-def _check_origin(method: str, origin: str, origins: Origins) -> None:
+def _check_origin(changes: bool, found: Mapping[bytes, bytes], origins: Origins) -> None:
     """A cookie is sent by any page's doing: what changes something needs an allowed Origin (ASVS 3.5.1)."""
+    origin = found.get(b"origin", b"").decode("latin-1")
     if origin and not origins.allow(origin):
         raise Refused("origin_denied", "a cookie came from a page that is not allowed", mend="origins = [...]")
-    if not origin and method not in _SAFE:
-        raise Refused("csrf_failed", f"a cookie came with {method} but without an Origin")
+    if changes and not origin:
+        raise Refused("csrf_failed", "a cookie came with a change but without an Origin")

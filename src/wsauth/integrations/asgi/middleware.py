@@ -83,10 +83,10 @@ class WebSocketAuthMiddleware:
             if identity is None:
                 async with asyncio.timeout(guard.routes.find(path_of(scope)).auth_timeout):
                     identity = await guard.authentication.verify(credentials, scope["path"], "")
-            refused = guard.connections.check(identity, credentials)
-            if refused is not None:
-                raise refused
-            return Request(identity, guard.roles.resolve(identity), None)
+            admitted = guard.connections.admit(identity, credentials)
+            if isinstance(admitted, Refused):
+                raise admitted
+            return Request(admitted, guard.roles.resolve(admitted), None)
         except TimeoutError:
             late = Refused("unavailable", "the verification took too long", mend="auth_timeout", retry_after=1)
             return Request(NOBODY, Permissions(()), late)

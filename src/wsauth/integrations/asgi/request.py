@@ -5,7 +5,8 @@ from ipaddress import ip_address
 
 from wsauth.core.handshake import Handshake, read
 from wsauth.core.head import check_target
-from wsauth.core.routes import Policy, Routes
+from wsauth.core.routes import NOWHERE, Policy, Routes
+from wsauth.core.tokens.envelope import shown
 from wsauth.errors import Refused
 from wsauth.integrations.asgi.types import Scope
 
@@ -35,6 +36,8 @@ def path_of(scope: Scope) -> str:
 
 def _check_path(scope: Scope, path: str, policy: Policy, routes: Routes) -> None:
     check_target(path)
+    if policy is NOWHERE:
+        raise Refused("not_found", f"there is no route at {shown(path)}", mend="[[routes]] path")
     decoded = scope["path"]
     if decoded != path and routes.find(decoded) is not policy:
         raise Refused("request_invalid", "the path means one route as sent and another one decoded")

@@ -133,6 +133,7 @@ class Connection:
     async def judge(self, question: Verify) -> Identity | Refused:
         """Have credentials verified within the route's time. Next: `answer`."""
         path, timeout = self.machine.about.path, self.machine.policy.auth_timeout
+        question.credentials.address = self.machine.about.address
         try:
             async with asyncio.timeout(timeout):
                 return await self._service.authentication.verify(question.credentials, path, self._origin)
@@ -150,14 +151,17 @@ class Connection:
 
     def _admit(self, identity: Identity, credentials: Credentials) -> Identity | Refused:
         self._service.index(self, identity)
-        return self._service.check(identity, credentials) or identity
+        return self._service.admit(identity, credentials)
 
     def _index_lease(self) -> None:
         """Be found as whose the lease is, which is not always whose the last credential was."""
-        lease = self.machine.lease
+        lease, service = self.machine.lease, self._service
         identity = None if lease is None else lease.identity
-        if self.machine.state is not State.CLOSED and identity is not self.indexed_as:
-            self._service.index(self, identity)
+        if self.machine.state is not State.CLOSED:
+            if identity is not self.indexed_as:
+                service.index(self, identity)
+            if service.on_lease is not None and lease is not None:
+                service.on_lease(self)
 
     def connected(self, subprotocol: str | None) -> None:
         """Take it that what is behind accepted."""
@@ -174,6 +178,16 @@ class Connection:
     def leave(self, code: int, reason: str) -> None:
         """Take the application's own close."""
         self.perform(self.machine.leave(code, reason, self._service.clock.now()))
+
+    def extended(self, ends_at: float) -> None:
+        """Take it that the lease lives on, because of what happened elsewhere."""
+        self.perform(self.machine.extended(ends_at, self._service.clock.now()))
+        self._index_lease()
+
+    def rights_changed(self, identity: Identity) -> None:
+        """Take it that an administrator changed what the identity may do."""
+        self.perform(self.machine.rights_changed(identity, self._service.clock.now()))
+        self._index_lease()
 
     def end(self, error: Refused, close: int | None = None) -> None:
         """Close because somebody decided so."""

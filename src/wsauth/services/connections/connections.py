@@ -3,7 +3,8 @@
 import asyncio
 import secrets
 from base64 import b32encode
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
+from math import inf
 from random import Random
 
 import msgspec
@@ -18,6 +19,7 @@ from wsauth.core.protocol.states import State
 from wsauth.core.refusals import ID_LENGTH
 from wsauth.errors import Refused
 from wsauth.interfaces.clock import Clock
+from wsauth.interfaces.feed import Answer
 from wsauth.interfaces.transport import Transport
 from wsauth.services.authentication import Authentication
 from wsauth.services.connections.connection import Connection
@@ -25,11 +27,11 @@ from wsauth.services.connections.deadlines import Deadlines
 from wsauth.services.connections.revocations import Revocations
 from wsauth.services.events import Bus
 
-__all__ = ["Connections", "Nodes", "Report", "new_id"]
+__all__ = ["ANSWER_TIMEOUT", "Closing", "Connections", "Nodes", "Report", "new_id"]
 
 READABLE_LIMIT = 100
 """Refused handshakes that are accepted at the same time, so that their pages can read why."""
-_ANSWER_TIMEOUT = 2.0
+ANSWER_TIMEOUT = 2.0
 """Seconds after which a report is given although something is still open."""
 
 
@@ -51,7 +53,8 @@ class Report(msgspec.Struct, frozen=True):
         nodes: processes that were asked.
         slowest: seconds until the last of them was closed or cut.
         complete: whether all of them were, within two seconds.
-        scope: `process` where the store is in memory.
+        scope: `process` where the store is in memory, else `store`.
+        id: of the order, by which it can be asked for again; empty where nothing is kept.
     """
 
     matched: int
@@ -61,6 +64,47 @@ class Report(msgspec.Struct, frozen=True):
     slowest: float
     complete: bool
     scope: str
+    id: str = ""
+
+
+class Closing:
+    """Be connections that are being closed together; begun when it is made.
+
+    Args:
+        connections: which.
+        error: why, of each.
+    """
+
+    def __init__(self, connections: Collection[Connection], error: Callable[[Connection], Refused]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._began = self._slowest = self._loop.time()
+        self._endings = []
+        for connection in connections:
+            ending = connection.ending()
+            ending.add_done_callback(self._note)
+            self._endings.append(ending)
+            connection.end(error(connection))
+
+    def _note(self, _: object) -> None:
+        self._slowest = self._loop.time()
+
+    async def wait(self, at_most: float) -> None:
+        """Wait until all are closed or cut, at most so many seconds."""
+        waiting = [ending for ending in self._endings if not ending.done()]
+        if waiting:
+            await asyncio.wait(waiting, timeout=at_most)
+
+    def answer(self, node: str) -> Answer:
+        """Return what has come of it until now."""
+        done = [ending.result() for ending in self._endings if ending.done()]
+        return Answer(
+            node=node,
+            matched=len(self._endings),
+            closed=done.count("closed"),
+            cut=done.count("cut"),
+            slowest=self._slowest - self._began,
+            complete=len(done) == len(self._endings),
+        )
 
 
 class Connections:
@@ -74,6 +118,11 @@ class Connections:
 
     Attributes:
         refusing: refused handshakes that were accepted so that their pages can read why.
+        heard_at: when the read of the feed began that is known here, in seconds since the epoch.
+        hearing_timeout: seconds after that from which nothing is granted any more.
+        draining: nobody is let in any more.
+        on_lease: told of every connection whose lease is another than before.
+        on_gone: told of every connection that is gone.
     """
 
     clock: Clock
@@ -82,6 +131,8 @@ class Connections:
     deadlines: Deadlines
     revocations: Revocations
     refusing: set[Connection]
+    on_lease: Callable[[Connection], None] | None
+    on_gone: Callable[[Connection], None] | None
 
     def __init__(self, clock: Clock, roles: Roles, authentication: Authentication, bus: Bus) -> None:
         self.clock = clock
@@ -95,6 +146,11 @@ class Connections:
         self._by_handle: dict[tuple[str, ...], Connection | set[Connection]] = {}
         self._random = Random(secrets.randbits(128))  # noqa: S311  handles that open nothing, spread renewals
         self.refusing = set()
+        self.heard_at = 0.0
+        self.hearing_timeout = inf
+        self.on_lease = None
+        self.on_gone = None
+        self.draining = False
 
     def open(self, handshake: Handshake, transport: Transport, path: str, address: str, private: bool) -> Connection:
         """Make the connection of a handshake."""
@@ -151,14 +207,36 @@ class Connections:
         if self._all.pop(connection.id, None) is not None:
             self.index(connection, None)
             self.refusing.discard(connection)
-            self.deadlines.set(connection, float("inf"))
+            self.deadlines.set(connection, inf)
+            if self.on_gone is not None:
+                self.on_gone(connection)
 
-    def check(self, identity: Identity, credentials: Credentials) -> Refused | None:
-        """Return why a good credential is dead, or `None`."""
-        if not len(self.revocations):
-            return None
-        issued_at = self.clock.now() if credentials.kind == "password" else _issued_at(identity)
-        return self.revocations.check(identity, issued_at)
+    def admit(self, identity: Identity, credentials: Credentials) -> Identity | Refused:
+        """Return whom a good credential lets in now: with the rights of now, or why it is dead, or why nobody is."""
+        now = self.clock.now()
+        if now - self.heard_at > self.hearing_timeout:
+            return Refused("unavailable", "the feed of revocations was not read for too long", retry_after=1)
+        if self.draining:
+            return Refused("draining", "the server is stopping", retry_after=1)
+        revocations = self.revocations
+        if revocations.empty:
+            return identity
+        issued_at = now if credentials.kind == "password" else _issued_at(identity)
+        return revocations.check(identity, issued_at) or revocations.overlay(identity)
+
+    def dead(self, connections: Iterable[Connection]) -> dict[Connection, Refused]:
+        """Return those whose lease has been revoked, and why, of the connections that nobody is closing yet."""
+        found = {}
+        for connection in connections:
+            identity = connection.indexed_as
+            if identity is None:
+                continue
+            issued_at = _issued_at(identity)
+            since = connection.machine.opened_at if issued_at is None else issued_at
+            error = self.revocations.check(identity, since)
+            if error is not None:
+                found[connection] = error
+        return found
 
     def find(
         self,
@@ -190,35 +268,25 @@ class Connections:
         """Return the issuers of the identities of this subject that are connected."""
         return {c.identity.issuer for c in self._all.values() if c.identity.subject == subject}
 
-    async def end(self, connections: Collection[Connection], error: Callable[[Connection], Refused]) -> Report:
-        """Close these connections, each with its error, and report, at the latest after two seconds."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        slowest = began
-        endings = []
-        for connection in connections:
-            ending = connection.ending()
-            endings.append(ending)
-            connection.end(error(connection))
+    async def end(self, connections: Collection[Connection], error: Callable[[Connection], Refused]) -> Answer:
+        """Close these connections, each with its error, and say what came of it, at the latest after two seconds."""
+        closing = Closing(connections, error)
+        await closing.wait(ANSWER_TIMEOUT)
+        return closing.answer("")
 
-        def note(_: object) -> None:
-            nonlocal slowest
-            slowest = loop.time()
-
-        for ending in endings:
-            ending.add_done_callback(note)
-        if endings:
-            await asyncio.wait(endings, timeout=_ANSWER_TIMEOUT)
-        done = [ending.result() for ending in endings if ending.done()]
-        return Report(
-            matched=len(endings),
-            closed=done.count("closed"),
-            cut=done.count("cut"),
-            nodes=Nodes(live=1, answered=1, silent=0),
-            slowest=slowest - began,
-            complete=len(done) == len(endings),
-            scope="process",
-        )
+    async def drain(self, within: float) -> None:
+        """Let nobody in any more and close everybody, spread over so many seconds, for a restart."""
+        self.draining = True
+        rest = self.all()
+        self._random.shuffle(rest)
+        pause = within / len(rest) if rest else 0.0
+        for connection in rest:
+            back_in = 1 + self._random.random() * max(1.0, within / 2)
+            connection.end(Refused("draining", "the server is stopping", retry_after=back_in))
+            await asyncio.sleep(pause)
+        left = [connection.ending() for connection in self.all()]
+        if left:
+            await asyncio.wait(left, timeout=ANSWER_TIMEOUT)
 
 
 def new_id() -> str:

@@ -1,41 +1,60 @@
-"""What has been revoked, looked at on every handshake, renewal and cache hit; by id, never by token text."""
+"""What has been revoked, looked at on every handshake, renewal and cache hit; by id, never by token text.
+
+It is filled from the feed. Rows commute: of two about the same the later end, or the larger number, counts.
+"""
 
 from math import inf
 
-from wsauth.core.identity import Identity
+import msgspec
+
+from wsauth.core.feed import Row, UserState
+from wsauth.core.identity import OWN_ISSUER, Identity
 from wsauth.errors import Refused
 
 __all__ = ["Revocations"]
 
 _PRUNE_FROM = 1024
+_decode_pair = msgspec.json.Decoder(tuple[str, str]).decode
 
 
 class Revocations:
-    """Hold revocations until nothing they concern can still be good. Adding one twice changes nothing."""
+    """Hold revocations, and what has changed about users of ours, until nothing they concern can still be good."""
 
     def __init__(self) -> None:
         self._subjects: dict[tuple[str, str], tuple[float, float]] = {}
         self._sessions: dict[str, float] = {}
         self._tokens: dict[tuple[str, str], float] = {}
+        self._users: dict[str, tuple[UserState, float]] = {}
+        self._all = (-inf, 0, -inf)
         self._prune_at = _PRUNE_FROM
+        self.empty = True
 
     def __len__(self) -> int:
-        return len(self._subjects) + len(self._sessions) + len(self._tokens)
+        return len(self._subjects) + len(self._sessions) + len(self._tokens) + len(self._users)
 
-    def add_subject(self, issuer: str, subject: str, until: float, keep_until: float, now: float) -> None:
-        """Revoke what was issued to an identity at or before `until` (seconds since the epoch)."""
-        before, kept = self._subjects.get((issuer, subject), (-inf, -inf))
-        self._subjects[issuer, subject] = (max(before, until), max(kept, keep_until))
-        self._prune(now)
-
-    def add_session(self, session_id: str, keep_until: float, now: float) -> None:
-        """Revoke a session and all that came from it."""
-        self._sessions[session_id] = max(self._sessions.get(session_id, -inf), keep_until)
-        self._prune(now)
-
-    def add_token(self, issuer: str, token_id: str, keep_until: float, now: float) -> None:
-        """Revoke one token by its `jti`."""
-        self._tokens[issuer, token_id] = max(self._tokens.get((issuer, token_id), -inf), keep_until)
+    def apply(self, row: Row, now: float) -> None:
+        """Take in a row of the feed; again is harmless, and rows about something else are passed over."""
+        if row.keep_until <= now:
+            return
+        if row.kind == "session":
+            self._sessions[row.key] = max(self._sessions.get(row.key, -inf), row.keep_until)
+        elif row.kind == "token":
+            pair = _decode_pair(row.key)
+            self._tokens[pair] = max(self._tokens.get(pair, -inf), row.keep_until)
+        elif row.kind == "subject":
+            pair = _decode_pair(row.key)
+            until, kept = self._subjects.get(pair, (-inf, -inf))
+            self._subjects[pair] = (max(until, row.value["until"]), max(kept, row.keep_until))
+        elif row.kind == "user":
+            known = self._users.get(row.key)
+            if known is None or known[0].version < row.seq:
+                self._users[row.key] = (UserState.of(row), row.keep_until)
+        elif row.kind == "all":
+            until, epoch, kept = self._all
+            self._all = (max(until, row.value["until"]), max(epoch, row.seq), max(kept, row.keep_until))
+        else:
+            return
+        self.empty = False
         self._prune(now)
 
     def check(self, identity: Identity, issued_at: float | None) -> Refused | None:
@@ -45,15 +64,48 @@ class Revocations:
             identity: as verified.
             issued_at: when its credential was made; `None` (nobody knows) counts as before any revocation.
         """
+        if self.empty:
+            return None
         if identity.session_id is not None and identity.session_id in self._sessions:
             return Refused("session_revoked", f"the session of {identity} was revoked")
         if identity.token_id is not None and (identity.issuer, identity.token_id) in self._tokens:
             return Refused("token_revoked", f"the token of {identity} was revoked")
-        if self._subjects:
-            found = self._subjects.get(identity.key)
-            if found is not None and (issued_at is None or issued_at <= found[0]):
-                return Refused(revoked_code(identity), f"everything issued to {identity} until then was revoked")
+        epoch = identity.claims.get("epoch") if identity.issuer == OWN_ISSUER else None
+        if epoch is not None:
+            if self._has_passed(identity, epoch):
+                return Refused(revoked_code(identity), f"the logins of {identity} were ended")
+            return None
+        until = self._all[0]
+        found = self._subjects.get(identity.key)
+        if found is not None:
+            until = max(until, found[0])
+        if until > -inf and (issued_at is None or issued_at <= until):
+            return Refused(revoked_code(identity), f"everything issued to {identity} until then was revoked")
         return None
+
+    def overlay(self, identity: Identity) -> Identity:
+        """Return the identity with the rights that its user has now.
+
+        A token that was issued by hand keeps those it was given (`fixed`).
+        """
+        if identity.issuer != OWN_ISSUER or "epoch" not in identity.claims or "fixed" in identity.claims:
+            return identity
+        known = self._users.get(identity.subject)
+        if known is None:
+            return identity
+        state = known[0]
+        if identity.roles == state.roles and identity.grants == state.grants:
+            return identity
+        return identity.replace(roles=state.roles, grants=state.grants)
+
+    def _has_passed(self, identity: Identity, epoch: int) -> bool:
+        if epoch < self._all[1]:
+            return True
+        known = self._users.get(identity.subject)
+        if known is None or epoch >= known[0].epoch:
+            return False
+        carried = known[0].carried
+        return carried is None or carried != identity.session_id
 
     def _prune(self, now: float) -> None:
         if len(self) < self._prune_at:
@@ -61,6 +113,7 @@ class Revocations:
         self._subjects = {key: entry for key, entry in self._subjects.items() if entry[1] > now}
         self._sessions = {key: kept for key, kept in self._sessions.items() if kept > now}
         self._tokens = {key: kept for key, kept in self._tokens.items() if kept > now}
+        self._users = {key: entry for key, entry in self._users.items() if entry[1] > now}
         self._prune_at = max(_PRUNE_FROM, 2 * len(self))
 
 

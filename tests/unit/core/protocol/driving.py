@@ -9,6 +9,7 @@ from wsauth.core.credentials import Credentials
 from wsauth.core.events import About, Event
 from wsauth.core.handshake import Handshake, Header, read
 from wsauth.core.identity import Identity
+from wsauth.core.lease import Lease
 from wsauth.core.origins import Origins
 from wsauth.core.permissions import Roles
 from wsauth.core.protocol import commands
@@ -121,6 +122,14 @@ class Driven:
         self.wake_at = inf
         return self.keep(self.machine.wake(self.now))
 
+    def extend(self, ends_at: float) -> list[Command]:
+        """Let the lease's session have been refreshed until then."""
+        return self.keep(self.machine.extended(ends_at, self.now))
+
+    def change_rights(self, identity: Identity) -> list[Command]:
+        """Let an administrator have changed what this identity may do."""
+        return self.keep(self.machine.rights_changed(identity, self.now))
+
     def end(self, code: str, **changes: Any) -> list[Command]:
         """Let somebody decide that the connection ends."""
         close = changes.pop("close", None)
@@ -187,6 +196,45 @@ def stale(rules: Policy | None = None, who: Identity | None = None) -> Driven:
     lease = driven.machine.lease
     assert lease is not None
     driven.wake(lease.ends_at)
+    return driven
+
+
+def lease_of(driven: Driven) -> Lease:
+    """Return the lease, which is there."""
+    lease = driven.machine.lease
+    assert lease is not None
+    return lease
+
+
+def connecting() -> Driven:
+    """Return a connection with a lease, whose application has not accepted yet."""
+    driven = Driven(handshake(None, BEARER, offers=("wsauth.v1",)))
+    driven.start()
+    driven.answer(person())
+    return driven
+
+
+def silent(rules: Policy | None = None) -> Driven:
+    """Return an open connection that does not speak wsauth."""
+    driven = Driven(handshake(rules, BEARER))
+    driven.start()
+    driven.answer(person())
+    driven.connect()
+    return driven
+
+
+def in_state(state: State) -> Driven:
+    """Return a connection in a state in which there is no lease, or one that is over."""
+    if state is State.HANDSHAKING:
+        driven = Driven(handshake(None, BEARER))
+        driven.start()
+    elif state is State.PENDING:
+        driven = pending()
+    else:
+        driven = opened()
+        driven.leave()
+        if state is State.CLOSED:
+            driven.gone()
     return driven
 
 

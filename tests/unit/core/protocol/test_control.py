@@ -84,6 +84,23 @@ def test_auth_expiring() -> None:
     assert json.loads(control.expiring(-1))["expires_in"] == 0
 
 
+def test_auth_changed() -> None:
+    """It is all of the rights as they now are, and neither identity nor end."""
+    assert json.loads(control.changed(lease(person(roles=["guest"])))) == {
+        "type": "auth_changed",
+        "wsauth": 1,
+        "roles": ["guest"],
+        "permissions": ["chat:lobby:read"],
+    }
+
+
+def test_draining_has_no_id() -> None:
+    """It says nothing about this client, so there is nothing to look up."""
+    message = json.loads(control.error(Refusal("draining", "q7yp4s3kdx9a", retry_after=11.2), closing=True))
+    assert "id" not in message
+    assert (message["code"], message["retry_after"], message["closing"]) == ("draining", 12, True)
+
+
 def test_auth_refused() -> None:
     """It names the message; without a detail the public text stands there, and never the reason."""
     refusal = Refusal("permission_denied", "q7yp4s3kdx9a", reason="lacks chat:lobby:send")

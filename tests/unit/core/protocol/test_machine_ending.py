@@ -1,5 +1,6 @@
 """The end of a lease and of a connection, refused messages, and a host that is late."""
 
+from collections.abc import Callable
 from math import inf
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tests.unit.core.protocol.driving import (
     BEARER,
     NOW,
+    ORIGIN,
     Driven,
     delivered,
     handshake,
@@ -191,6 +193,30 @@ def test_somebody_decides_that_a_connection_ends(code: str, retry_after: float |
     assert sent(ordered)[0]["closing"] is True
     [closed] = [event for event in told(ordered) if isinstance(event, events.Closed)]
     assert (closed.code, closed.reason, closed.by) == (close.code, close.reason, "wsauth")
+
+
+@pytest.mark.parametrize("driven", [opened, pending, stale])
+def test_a_server_that_stops_says_when_to_come_back(driven: Callable[[], Driven]) -> None:
+    """Open, pending and stale connections close with 1012 and without an id, and what waits is dropped."""
+    connection = driven()
+    connection.present()
+    connection.say("hello")
+    ordered = connection.end("draining", retry_after=30)
+    assert plain(ordered) == ["Send", "Close"]
+    assert of(ordered, commands.Close)[0] == commands.Close(1012, "draining;retry_after=30")
+    [error] = sent(ordered)
+    assert (error["code"], error["retry_after"], error["action"], error["closing"]) == ("draining", 30, "retry", True)
+    assert "id" not in error
+    assert connection.answer(person(ends=NOW + 900, iat=NOW + 1)) == []
+
+
+def test_a_handshake_is_drained_by_http() -> None:
+    """Who was not answered yet gets 503 with `Retry-After`, also a page."""
+    driven = Driven(handshake(None, BEARER, ORIGIN))
+    driven.start()
+    [refuse] = of(driven.end("draining", retry_after=30), commands.Refuse)
+    assert refuse.refusal.http_status == 503
+    assert (b"retry-after", b"30") in refuse.refusal.headers()
 
 
 def test_a_close_code_may_be_given() -> None:

@@ -10,6 +10,7 @@ from tests.unit.core.protocol.driving import (
     Driven,
     delivered,
     handshake,
+    lease_of,
     of,
     opened,
     pending,
@@ -27,13 +28,6 @@ from wsauth.core.lease import Lease
 from wsauth.core.protocol import commands
 from wsauth.core.protocol.states import State
 from wsauth.errors import Refused
-
-
-def lease_of(driven: Driven) -> Lease:
-    """Return the lease, which is there."""
-    lease = driven.machine.lease
-    assert lease is not None
-    return lease
 
 
 def renew(driven: Driven, outcome: Identity | Refused, token: str = "fresh-token") -> list[commands.Command]:

@@ -57,14 +57,18 @@ def test_a_question_is_asked_and_then_answered_or_dropped() -> None:
 
 
 def test_a_lease_that_was_never_granted_cannot_be_replaced() -> None:
-    """A lease is granted once, and replaced while it lives or after it ended."""
+    """A lease is granted once, replaced or extended while it lives or after it ended; new rights do not revive it."""
     assert rows(LEASE.items()) == {
         "none GRANT alive",
         "none REVOKE ended",
         "alive REPLACE alive",
+        "alive EXTEND alive",
+        "alive CHANGE alive",
         "alive EXPIRE ended",
         "alive REVOKE ended",
         "ended REPLACE alive",
+        "ended EXTEND alive",
+        "ended CHANGE ended",
         "ended REVOKE ended",
     }
 

@@ -1,0 +1,1 @@
+"""The command `wsauth`: one module for each of its verbs, `main` puts them together."""

@@ -1,0 +1,60 @@
+"""Our own users: what the store keeps of them, and how their names are compared."""
+
+import unicodedata
+from typing import Final
+
+import msgspec
+
+from wsauth.errors import ConfigurationError
+
+__all__ = ["USERNAME_LIMIT", "User", "check_username", "fold"]
+
+USERNAME_LIMIT: Final = 64
+"""Characters of a username."""
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """Be one user.
+
+    Attributes:
+        username: as it was added; the identity's subject.
+        roles: names that `[roles]` turns into permissions.
+        grants: permissions that begin with `wsauth:`; nothing else gives them.
+        epoch: grows with everything that ends all logins; a credential of an earlier epoch is dead.
+        disabled: may not come in.
+        service: comes by API key, never by password.
+        created_at: seconds since the epoch.
+        password_hash: Argon2id or bcrypt, or empty; never shown.
+        password_until: an unused first password is good until then, in seconds since the epoch; `None` for ever.
+    """
+
+    username: str
+    roles: tuple[str, ...] = ()
+    grants: tuple[str, ...] = ()
+    epoch: int = 0
+    disabled: bool = False
+    service: bool = False
+    created_at: float = 0.0
+    password_hash: str = ""
+    password_until: float | None = None
+
+    def __repr__(self) -> str:
+        return f"User({self.username!r}, roles={self.roles!r}, grants={self.grants!r}, disabled={self.disabled!r})"
+
+
+def fold(username: str) -> str:
+    """Return the form in which names are compared: `Alice` and `alice` are one user (RFC 8265 section 3.3)."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", username).casefold())
+
+
+def check_username(username: str) -> str:
+    """Return the name when a user may have it.
+
+    Raises:
+        ConfigurationError: it is empty, too long, or holds what cannot be seen or typed.
+    """
+    if not 0 < len(username) <= USERNAME_LIMIT:
+        raise ConfigurationError(f"a username has 1 to {USERNAME_LIMIT} characters")
+    if username != username.strip() or not username.isprintable() or unicodedata.normalize("NFC", username) != username:
+        raise ConfigurationError(f"username {username!r}: leave out blanks at the ends and unprintable characters")
+    return username

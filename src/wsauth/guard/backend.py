@@ -1,0 +1,172 @@
+"""What is behind a guard: a store and a feed, and with them our own users."""
+
+from math import inf
+from pathlib import Path
+from typing import Final, Literal
+
+from wsauth.core.feed import KEPT, NewRow, pair_key
+from wsauth.core.identity import OWN_ISSUER
+from wsauth.core.sessions import Limits
+from wsauth.errors import ConfigurationError
+from wsauth.guard.local import Local, LocalKeys
+from wsauth.interfaces.clock import Clock
+from wsauth.interfaces.feed import Feed, FeedReader
+from wsauth.interfaces.store import Store
+from wsauth.interfaces.tickets import TicketStore
+from wsauth.services.connections.connections import Report
+from wsauth.services.events import Bus
+from wsauth.services.feed.follower import FEED_TIMEOUT, new_node
+from wsauth.services.feed.memory import MemoryFeed
+from wsauth.services.feed.orders import Orders
+from wsauth.services.keyfile import KeyFile
+from wsauth.services.tickets import MemoryTicketStore
+
+__all__ = ["Backend"]
+
+MEMORY: Final = "memory:"
+
+
+class Backend:
+    """Hold what one process has of the store: in memory, or shared with all processes of a machine.
+
+    Args:
+        url: `memory:` or `sqlite:///FILE`.
+        key_file: the file without which nothing in the store signs, decrypts or authenticates.
+        clock: tells the time.
+        feed_timeout: seconds without a read of the feed after which nothing is granted any more.
+        on_feed_loss: then also `close` open connections, or `refuse` only.
+        follows: this process holds connections; a command holds none.
+
+    Attributes:
+        local: our own users, where they are served.
+    """
+
+    local: Local | None
+
+    def __init__(
+        self,
+        url: str,
+        key_file: str | Path,
+        clock: Clock,
+        *,
+        feed_timeout: float = FEED_TIMEOUT,
+        on_feed_loss: Literal["refuse", "close"] = "refuse",
+        follows: bool = True,
+    ) -> None:
+        self.clock = clock
+        self.bus = Bus()
+        self.node = new_node() if follows else ""
+        self.on_feed_loss = on_feed_loss
+        self.store: Store | None
+        self.feed: Feed
+        self.reader: FeedReader
+        self.tickets: TicketStore
+        if url == MEMORY:
+            self.store = None
+            self.key_file = KeyFile.in_memory()
+            self.feed = self.reader = MemoryFeed(clock)
+            self.tickets = MemoryTicketStore()
+            self.feed_timeout = inf
+        else:
+            self.store = _opened(url)
+            self.key_file = KeyFile.open(Path(key_file))
+            self.feed, self.reader, self.tickets = self.store.feed, self.store.reader, self.store.tickets
+            self.feed_timeout = feed_timeout
+        scope: Literal["process", "store"] = "process" if self.store is None else "store"
+        self.orders = Orders(self.feed, self.reader if follows else None, clock, node=self.node, scope=scope)
+        self.local = None
+
+    def serve_users(self, keys: LocalKeys, limits: Limits) -> Local:
+        """Take our own users, whom the store keeps, as somebody who may connect."""
+        if self.store is None:
+            raise ConfigurationError('users of our own need a store that lasts: store.url = "sqlite:///wsauth.db"')
+        self.local = Local(
+            self.store,
+            key_file=self.key_file,
+            clock=self.clock,
+            bus=self.bus,
+            orders=self.orders,
+            keys=keys,
+            limits=limits,
+        )
+        return self.local
+
+    async def revoke(
+        self,
+        *,
+        issuer: str = "",
+        subject: str | None = None,
+        session_id: str | None = None,
+        token_id: str | None = None,
+        leeway: float = 0.0,
+        kept: float = KEPT,
+    ) -> Report:
+        """Make what one of these names worthless, in all processes, and close what it opened.
+
+        Args:
+            issuer: whose subject or token it is.
+            subject: everything issued to this identity until now.
+            session_id: a session and all that came from it.
+            token_id: one token.
+            leeway: how far the issuer's clock may be ahead, in seconds.
+            kept: how long its credentials may live, in seconds.
+        """
+        now, local = self.clock.now(), self.local
+
+        def row(order: str) -> NewRow:
+            if session_id is not None:
+                return NewRow(kind="session", key=session_id, keep_until=now + kept, order=order)
+            if token_id is not None:
+                return NewRow(kind="token", key=pair_key(issuer, token_id), keep_until=now + kept, order=order)
+            until = {"until": now + leeway}
+            key = pair_key(issuer, subject or "")
+            return NewRow(kind="subject", key=key, value=until, keep_until=now + kept, order=order)
+
+        async def write(order: str) -> None:
+            if local is not None and session_id is not None and await local.end_session(session_id, order):
+                return
+            if local is not None and issuer == OWN_ISSUER and subject is not None:
+                await local.end_logins(subject, order)
+            await self.feed.publish([row(order)])
+
+        return await self.orders.give(write)
+
+    async def revoke_all(self) -> Report:
+        """Make everything worthless that was issued until now, to anybody, and close every connection."""
+        now = self.clock.now()
+        return await self.orders.give(lambda order: self.feed.revoke_all(now, now + KEPT, order))
+
+    async def open(self) -> None:
+        """Open the store, and read the keys.
+
+        Raises:
+            ConfigurationError: it cannot be opened, or another key file belongs to it.
+        """
+        if self.store is None:
+            return
+        await self.store.open()
+        own = self.key_file.fingerprint
+        if await self.store.keys.fingerprint(own) != own:
+            await self.store.aclose()
+            raise ConfigurationError(
+                "store.key_file: the store was made with another key file; give the one it was made with"
+            )
+        if self.local is not None:
+            await self.local.start()
+
+    async def aclose(self) -> None:
+        """Let go of the store."""
+        if self.local is not None:
+            await self.local.aclose()
+        if self.store is not None:
+            await self.store.aclose()
+
+
+def _opened(url: str) -> Store:
+    try:
+        from wsauth.stores import open_store
+    except ImportError as error:
+        raise ConfigurationError(
+            f"store={url!r} needs: pip install 'wsauth[sqlite]' ({error.name} is missing)"
+        ) from None
+    return open_store(url)

@@ -1,0 +1,71 @@
+"""A guard as a configuration says."""
+
+from typing import Any
+
+from wsauth.core.sessions import Limits
+from wsauth.guard.backend import Backend
+from wsauth.guard.guard import Guard
+from wsauth.guard.local import LocalKeys
+from wsauth.guard.route import Route
+from wsauth.interfaces.clock import Clock
+from wsauth.services.clock import SystemClock
+from wsauth.services.users import PasswordRules
+from wsauth.settings import Settings
+
+__all__ = ["backend_of", "guard_of"]
+
+
+def backend_of(
+    settings: Settings, *, port: int | None = None, clock: Clock | None = None, follows: bool = True
+) -> Backend:
+    """Return the store of a configuration, with our own users.
+
+    Args:
+        settings: the configuration.
+        port: that is listened on, where the configuration leaves it open.
+        clock: for tests.
+        follows: this process serves; a command does not.
+    """
+    tokens = settings.tokens
+    backend = Backend(
+        settings.store.url,
+        settings.store.key_file,
+        clock or SystemClock(),
+        feed_timeout=settings.store.feed_timeout,
+        on_feed_loss=settings.store.on_feed_loss,
+        follows=follows,
+    )
+    limits = Limits(
+        access=tokens.access_ttl, idle=tokens.refresh_ttl, absolute=tokens.session_ttl, grace=tokens.refresh_grace
+    )
+    rules = PasswordRules(
+        minimum_length=settings.passwords.minimum_length, maximum_length=settings.passwords.maximum_length
+    )
+    keys = LocalKeys(
+        issuer=settings.issuer(port),
+        audience=tokens.audience,
+        algorithm=tokens.algorithm,
+        secure=settings.public_url(port).startswith("https://"),
+        rules=rules,
+    )
+    backend.serve_users(keys, limits)
+    return backend
+
+
+def guard_of(settings: Settings, backend: Backend, *, port: int | None = None) -> Guard:
+    """Return the guard of a configuration: its routes and no other paths."""
+    routes = [Route(route.path, **_keys(settings, route, port)) for route in settings.routes]
+    return Guard(
+        verifiers=[],
+        origins=settings.origins(port=port),
+        routes=routes,
+        roles=settings.roles,
+        store=backend,
+        access_ttl=settings.tokens.access_ttl,
+        ticket_ttl=settings.tokens.ticket_ttl,
+        closed=True,
+    )
+
+
+def _keys(settings: Settings, route: Any, port: int | None) -> dict[str, Any]:
+    return {**route.policy(), "origins": settings.origins(route, port), "follow_session": route.follow_session}

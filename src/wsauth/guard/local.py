@@ -1,0 +1,128 @@
+"""Our own users behind a guard: their passwords, sessions, tokens and keys, put together."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from wsauth.core import events
+from wsauth.core.feed import Row
+from wsauth.core.identity import OWN_ISSUER
+from wsauth.core.sessions import Limits
+from wsauth.interfaces.clock import Clock
+from wsauth.interfaces.store import Store
+from wsauth.services.events import Bus
+from wsauth.services.feed.follower import Follower
+from wsauth.services.feed.orders import Orders
+from wsauth.services.keyfile import KeyFile
+from wsauth.services.passwords import Passwords
+from wsauth.services.sessions import Sessions
+from wsauth.services.signing import SigningKeys
+from wsauth.services.tokens import AccessTokens
+from wsauth.services.users import PasswordRules, Users
+from wsauth.verifiers.local import LocalVerifier
+
+__all__ = ["Local", "LocalKeys"]
+
+
+class LocalKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """Say what our own tokens and passwords are like.
+
+    Attributes:
+        issuer: `iss` of access tokens.
+        audience: `aud` of access tokens.
+        algorithm: which signs them.
+        secure: browsers reach us by https.
+        rules: for new passwords.
+    """
+
+    issuer: str
+    audience: str = "wsauth"
+    algorithm: str = "EdDSA"
+    secure: bool = False
+    rules: PasswordRules = PasswordRules()
+
+
+class Local:
+    """Hold the services that are about our own users."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        key_file: KeyFile,
+        clock: Clock,
+        bus: Bus,
+        orders: Orders,
+        keys: LocalKeys,
+        limits: Limits,
+    ) -> None:
+        self.limits = limits
+        self.secure = keys.secure
+        self.passwords = Passwords()
+        self.signing = SigningKeys(store.keys, key_file, keys.algorithm, clock)
+        self.tokens = AccessTokens(self.signing, keys.issuer, keys.audience, limits.access, clock)
+        self.users = Users(
+            store.users,
+            self.passwords,
+            key_file=key_file,
+            rules=keys.rules,
+            clock=clock,
+            bus=bus,
+            orders=orders,
+        )
+        self.sessions = Sessions(
+            store.users,
+            store.sessions,
+            passwords=self.passwords,
+            key_file=key_file,
+            limits=limits,
+            clock=clock,
+            bus=bus,
+            orders=orders,
+        )
+        self.verifier = LocalVerifier(self.tokens, self.sessions, self.users, secure=keys.secure)
+        self._store = store
+        self._clock = clock
+        self._follower: Follower | None = None
+        bus.subscribe(events.Closed, self._closed)
+
+    async def start(self) -> None:
+        """Read the signing keys; the first start makes one."""
+        await self.signing.load()
+
+    async def aclose(self) -> None:
+        """Check no more passwords."""
+        await self.passwords.aclose()
+
+    def follow(self, follower: Follower) -> None:
+        """Heed the feed."""
+        self._follower = follower
+        follower.subscribe(self._heed)
+        follower.every_minute(self._prune)
+
+    async def end_session(self, session_id: str, order: str) -> bool:
+        """End a session of ours for an order; tells whether there was one."""
+        return await self._store.sessions.end(session_id, order=order)
+
+    async def end_logins(self, username: str, order: str) -> None:
+        """End every login of a user of ours for an order; there need not be one of that name."""
+        await self._store.users.end_logins(username, order=order)
+
+    def _heed(self, rows: Sequence[Row]) -> None:
+        self.sessions.heed(rows)
+        self.users.heed(rows)
+        if self._follower is not None and any(row.kind == "keys" for row in rows):
+            self._follower.spawn(self._reload())
+
+    async def _reload(self) -> None:
+        if await self.signing.load(make=False):
+            self.tokens.forget()
+
+    async def _prune(self) -> None:
+        await self._store.sessions.prune(self.limits, self._clock.now())
+
+    async def _closed(self, event: events.Closed) -> None:
+        """Forget the session that a connection had for itself."""
+        identity = event.identity
+        if identity is not None and identity.issuer == OWN_ISSUER and identity.claims.get("kind") == "connection":
+            await self.sessions.drop(str(identity.session_id))

@@ -1,0 +1,3 @@
+"""The admin API, put together (CONTRACT section 4)."""
+
+__all__ = ["admin_api"]

@@ -1,0 +1,126 @@
+"""The control plane of one process, put together."""
+
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, cast
+
+from fastapi import Depends, FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from wsauth.core.routes import Policy
+from wsauth.errors import ConfigurationError
+from wsauth.guard.configured import backend_of, guard_of
+from wsauth.integrations.asgi import WebSocketAuthMiddleware
+from wsauth.server.admin.api import admin_api
+from wsauth.server.answers import Problem
+from wsauth.server.api.known import known_routes
+from wsauth.server.api.login import login_routes
+from wsauth.server.api.sessions import session_routes
+from wsauth.server.api.tickets import ticket_routes
+from wsauth.server.api.verify import verify_routes
+from wsauth.server.echo import echo
+from wsauth.server.pages import page_routes
+from wsauth.server.plane import Plane, Urls, port_of, somebody
+from wsauth.server.problems import Problems, no_store
+from wsauth.server.sites import Sites
+from wsauth.settings import Settings
+
+__all__ = ["ControlPlane", "public_api"]
+
+_ECHO: Final = "echo"
+
+
+class ControlPlane:
+    """Answer HTTP and WebSockets in one process.
+
+    Args:
+        settings: the configuration.
+        urls: what is served where.
+    """
+
+    def __init__(self, settings: Settings, urls: Urls) -> None:
+        port = port_of(urls)
+        backend = backend_of(settings, port=port)
+        local = backend.local
+        if local is None:
+            raise ConfigurationError("the server needs its own users")
+        self._guard = guard_of(settings, backend, port=port)
+        self._draining = False
+        plane = Plane(settings, self._guard, local, urls, draining=lambda: self._draining)
+        self._http = public_api(plane)
+        self._upstreams = _upstreams(settings)
+        self.admin: ASGIApp = admin_api(plane)
+        self.public: ASGIApp = WebSocketAuthMiddleware(self._answer, guard=self._guard)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            policy: Policy = scope["wsauth"].machine.policy
+            await self._upstreams[policy.path](scope, receive, send)
+        else:
+            await self._http(scope, receive, send)
+
+    async def start(self) -> None:
+        """Open the store and read the feed."""
+        await self._guard.start()
+
+    async def drain(self, within: float) -> None:
+        """Close every socket, spread over so many seconds, for a restart."""
+        self._draining = True
+        await self._guard.connections.drain(within)
+
+    async def aclose(self) -> None:
+        """Let go of everything."""
+        await self._guard.aclose()
+
+
+def public_api(plane: Plane) -> ASGIApp:
+    """Return the application that answers HTTP on the public listener."""
+    problems = Problems(plane.guard.bus, plane.guard.backend.clock)
+    app = FastAPI(
+        title="wsauth",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        dependencies=[Depends(no_store)],
+        responses={"4XX": {"model": Problem, "description": "Refused"}, 503: {"model": Problem}},
+        redirect_slashes=False,
+    )
+    problems.install(app)
+    for routes in (login_routes, session_routes, ticket_routes, verify_routes, known_routes, page_routes):
+        app.include_router(routes(plane))
+
+    @app.get("/openapi.json", include_in_schema=False, dependencies=[Depends(somebody)])
+    async def document() -> dict[str, Any]:
+        """Describe the HTTP API to whoever may use it (ATTACKS AD-10)."""
+        return app.openapi()
+
+    origins = plane.guard.origins
+    guarded: ASGIApp = Sites(app, origins, problems, "/auth/login" if plane.settings.login.form else "")
+    return CORSMiddleware(
+        guarded,
+        allow_origins=sorted(plane.settings.origins(port=port_of(plane.urls))),
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "X-CSRF-Token"],
+        allow_credentials=not origins.any,
+        max_age=600,
+    )
+
+
+def _upstreams(settings: Settings) -> Mapping[str, ASGIApp]:
+    return {route.path: _upstream(route.path, route.upstream) for route in settings.routes}
+
+
+def _upstream(path: str, name: str) -> ASGIApp:
+    if name == _ECHO:
+        return echo
+    module, _, attribute = name.removeprefix("asgi:").partition(":")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return cast("ASGIApp", getattr(import_module(module), attribute))
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"routes: {path}: upstream {name!r} cannot be imported: {error}") from None
+    finally:
+        sys.path.pop(0)

@@ -1,0 +1,109 @@
+"""What every part of the control plane has at hand."""
+
+from collections.abc import Callable
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict
+from starlette.datastructures import MutableHeaders
+
+from wsauth.core.identity import Identity
+from wsauth.core.permissions import Permissions
+from wsauth.errors import Refused
+from wsauth.guard import Guard
+from wsauth.guard.local import Local
+from wsauth.integrations.asgi.http import Request as Authenticated
+from wsauth.settings import Settings
+from wsauth.settings.server import is_loopback
+
+__all__ = ["Body", "Plane", "Urls", "authenticated", "permissions_of", "port_of", "somebody"]
+
+
+class Urls(Protocol):
+    """Say what is served where: `public` and `admin` are URLs, `admin` empty where it is nowhere."""
+
+    @property
+    def public(self) -> str: ...
+    @property
+    def admin(self) -> str: ...
+
+
+class Body(BaseModel):
+    """Be the JSON body of a request: exactly these members, each of exactly its type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class Plane:
+    """Hold the guard, our own users and the configuration, for those who answer requests.
+
+    Args:
+        settings: the configuration.
+        guard: as it says.
+        local: the guard's own users.
+        urls: what is served where.
+        draining: tells whether the process is about to stop.
+    """
+
+    def __init__(
+        self, settings: Settings, guard: Guard, local: Local, urls: Urls, *, draining: Callable[[], bool]
+    ) -> None:
+        self.settings = settings
+        self.guard = guard
+        self.local = local
+        self.urls = urls
+        self.draining = draining
+
+    @property
+    def on_loopback(self) -> bool:
+        """Tell whether only this machine can reach us."""
+        return is_loopback(self.settings.server.host)
+
+    def now(self) -> float:
+        """Return the time, in seconds since the epoch."""
+        return self.guard.backend.clock.now()
+
+    def check_granting(self) -> None:
+        """Go on only while something may be granted (ARCHITECTURE, invariant 9).
+
+        Raises:
+            Refused: `draining` or `unavailable`.
+        """
+        if self.draining():
+            raise Refused("draining", "the server is stopping", retry_after=1)
+        if self.guard.follower.lost:
+            raise Refused("unavailable", "the feed of revocations was not read for too long", retry_after=1)
+
+    def set_cookie(self, headers: MutableHeaders, value: str, max_age: float) -> None:
+        """Set the session cookie; `__Host-` binds it to this host, path and to https (RFC 6265bis section 4.1.3.2)."""
+        name = self.local.verifier.cookie
+        secure = "; Secure" if self.local.secure else ""
+        written = f"{name}={value}; Path=/; Max-Age={max(0, int(max_age))}; HttpOnly; SameSite=Lax{secure}"
+        headers.append("Set-Cookie", written)
+
+
+def port_of(urls: Urls) -> int:
+    """Return the public port."""
+    url = urlsplit(urls.public)
+    return url.port or (443 if url.scheme == "https" else 80)
+
+
+def authenticated(request: Request) -> Authenticated:
+    """Return who sent the request, as the guard's middleware found it."""
+    found: Authenticated = request.scope["wsauth"]
+    return found
+
+
+def somebody(request: Request) -> Identity:
+    """Return who sent the request.
+
+    Raises:
+        Refused: nobody, or nobody with good credentials.
+    """
+    return authenticated(request).require()
+
+
+def permissions_of(request: Request) -> Permissions:
+    """Return what the sender may do."""
+    return authenticated(request).permissions

@@ -1,0 +1,110 @@
+"""Leases that live on because of what happens elsewhere: a session is refreshed, or its user simply has not changed.
+
+Once a second the sessions are looked up whose leases end soon, in one statement: so that one which was refreshed
+already is extended before anybody is told that its end is near.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import Final
+
+from wsauth.core.identity import OWN_ISSUER
+from wsauth.core.protocol.states import State
+from wsauth.core.sessions import Limits
+from wsauth.interfaces.sessions import Known
+from wsauth.services.connections.connection import Connection
+from wsauth.services.connections.connections import Connections
+
+__all__ = ["AHEAD", "Extensions"]
+
+AHEAD: Final = 45.0
+"""Seconds before its end from which on a lease is looked after."""
+
+Lookup = Callable[[Collection[str]], Awaitable[Sequence[Known]]]
+
+
+class Extensions:
+    """Look after the leases of our own users.
+
+    Args:
+        connections: of this process.
+        limits: how long a lease lives.
+        lookup: returns those of these sessions that live.
+    """
+
+    def __init__(self, connections: Connections, limits: Limits, lookup: Lookup) -> None:
+        self._connections = connections
+        self._limits = limits
+        self._lookup = lookup
+        self._seconds: dict[Connection, int] = {}
+        self._buckets: dict[int, set[Connection]] = {}
+        self._due: set[Connection] = set()
+        self._swept = int(connections.clock.now())
+        connections.on_lease = self.watch
+        connections.on_gone = self.forget
+
+    def watch(self, connection: Connection) -> None:
+        """Look after a connection when its lease is one that can live on."""
+        lease = connection.machine.lease
+        if lease is None or not lease.ends or lease.identity.issuer != OWN_ISSUER or not _extends(connection):
+            return
+        self.forget(connection)
+        due = int(lease.ends_at - AHEAD)
+        if due <= self._swept:
+            self._due.add(connection)
+        else:
+            self._seconds[connection] = due
+            self._buckets.setdefault(due, set()).add(connection)
+
+    def forget(self, connection: Connection) -> None:
+        """Look after a connection no more."""
+        self._due.discard(connection)
+        second = self._seconds.pop(connection, None)
+        if second is not None:
+            self._buckets[second].discard(connection)
+            if not self._buckets[second]:
+                del self._buckets[second]
+
+    async def run(self) -> None:
+        """Extend what can be extended. Called once a second, while the feed is heard."""
+        now = self._connections.clock.now()
+        for second in sorted(second for second in self._buckets if second <= now):
+            for connection in self._buckets.pop(second):
+                del self._seconds[connection]
+                self._due.add(connection)
+        self._swept = int(now)
+        self._due = {connection for connection in self._due if _waits(connection, now)}
+        by_session: dict[str, list[Connection]] = {}
+        for connection in self._due:
+            session_id = connection.identity.session_id
+            if session_id is None:
+                connection.extended(now + self._limits.access)
+            else:
+                by_session.setdefault(session_id, []).append(connection)
+        if by_session:
+            self._extend(await self._lookup(by_session), by_session)
+
+    def _extend(self, live: Iterable[Known], by_session: dict[str, list[Connection]]) -> None:
+        for known in live:
+            session = known.session
+            until = min(session.refreshed_at + self._limits.access, self._limits.ends_at(session))
+            for connection in by_session[session.id]:
+                connection.extended(until)
+
+
+def _extends(connection: Connection) -> bool:
+    """Tell whether a lease of ours can be extended from elsewhere (CONTRACT section 6, the table of leases)."""
+    machine = connection.machine
+    if machine.source in ("cookie", "ticket", "basic"):
+        return machine.source != "ticket" or connection.identity.session_id is not None
+    claims = connection.identity.claims
+    return claims.get("kind") in ("key", "connection") or (
+        machine.policy.follow_session and connection.identity.session_id is not None
+    )
+
+
+def _waits(connection: Connection, now: float) -> bool:
+    """Tell whether a connection still waits for an extension."""
+    lease = connection.machine.lease
+    if lease is None or connection.machine.state in (State.CLOSING, State.CLOSED):
+        return False
+    return lease.ends_at - now <= AHEAD + 1

@@ -1,0 +1,321 @@
+"""Follow the feed: take in its rows, close what they concern, and say what came of it."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from threading import get_ident
+from typing import Any, Final, Literal
+
+import msgspec
+
+from wsauth.core.feed import Row
+from wsauth.core.identity import OWN_ISSUER
+from wsauth.core.protocol.states import State
+from wsauth.errors import Refused
+from wsauth.interfaces.feed import Answer, Feed, FeedReader, Listed, Node, Seen
+from wsauth.services.connections.connection import Connection
+from wsauth.services.connections.connections import ANSWER_TIMEOUT, Closing, Connections
+
+__all__ = ["FEED_TIMEOUT", "Follower", "new_node"]
+
+_log = logging.getLogger("wsauth")
+
+FEED_TIMEOUT: Final = 5.0
+_BEAT: Final = 1.0
+_MINUTE: Final = 60
+_ABORTED: Final = 10.0
+"""Seconds after which every closing connection is gone, with or without its peer's help."""
+_START_TIMEOUT: Final = 10.0
+
+_decode_pair: Final = msgspec.json.Decoder(tuple[str, str]).decode
+
+Subscriber = Callable[[Sequence[Row]], None]
+Work = Callable[[], Awaitable[None]]
+
+
+class Follower:
+    """Keep one process true to the feed.
+
+    Args:
+        feed: is written and asked.
+        reader: reads it.
+        connections: of this process.
+        node: the id of this process.
+        timeout: seconds without a read after which nothing is granted any more; `inf` where there is nothing to lose.
+        on_loss: then also `close` the open connections, or `refuse` only.
+
+    Attributes:
+        ready: all live rows were taken in.
+        alarm: what happened to the feed that must not happen; empty while nothing did.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        reader: FeedReader,
+        connections: Connections,
+        *,
+        node: str = "",
+        timeout: float = FEED_TIMEOUT,
+        on_loss: Literal["refuse", "close"] = "refuse",
+    ) -> None:
+        self.node = node or new_node()
+        self.ready = False
+        self.alarm = ""
+        self._feed = feed
+        self._reader = reader
+        self._connections = connections
+        self._timeout = timeout
+        self._on_loss = on_loss
+        self._lost = False
+        self._subscribers: list[Subscriber] = []
+        self._seconds: list[Work] = []
+        self._minutes: list[Work] = [self._prune]
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+        self._loaded: asyncio.Event | None = None
+        self._orders: dict[str, None] = {}
+        self._began_at = connections.clock.now()
+
+    # Life.
+
+    def listen(self) -> None:
+        """Begin reading, where nothing has to be waited for (a feed in memory)."""
+        self._thread = get_ident()
+        self.ready = True
+        self._reader.start(self.apply, self._connections.clock.now)
+
+    async def start(self) -> None:
+        """Say that this process lives, read all live rows, and go on.
+
+        Raises:
+            Refused: `unavailable`: the feed cannot be read.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._thread = get_ident()
+        self._loaded = asyncio.Event()
+        self._connections.hearing_timeout = self._timeout
+        await self._beat()
+        self._reader.start(self._tell, self._connections.clock.now)
+        try:
+            async with asyncio.timeout(_START_TIMEOUT):
+                await self._loaded.wait()
+        except TimeoutError:
+            raise Refused("unavailable", "the feed of revocations could not be read") from None
+        self.spawn(self._live())
+
+    async def aclose(self) -> None:
+        """Stop reading and say goodbye."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._loop is None:
+            self._reader.stop()
+            return
+        await asyncio.to_thread(self._reader.stop)
+        try:
+            await self._feed.goodbye(self.node)
+        except Refused as error:
+            _log.warning("goodbye could not be said: %s", error.reason)
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Have a function called with every batch of rows, after revocations and before anything is closed."""
+        self._subscribers.append(subscriber)
+
+    def every_second(self, work: Work) -> None:
+        """Have something done once a second, while the feed is heard."""
+        self._seconds.append(work)
+
+    def every_minute(self, work: Work) -> None:
+        """Have something done once a minute, while the feed is heard."""
+        self._minutes.append(work)
+
+    @property
+    def lost(self) -> bool:
+        """Tell whether the feed was not read for too long."""
+        connections = self._connections
+        return connections.clock.now() - connections.heard_at > connections.hearing_timeout
+
+    # Taking in.
+
+    def _tell(self, seen: Seen) -> None:
+        """Take what the reader's thread has found to the loop."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.apply, seen)
+
+    def apply(self, seen: Seen) -> None:
+        """Take in what one read found: in one step all of it counts, and what it concerns is closing."""
+        connections = self._connections
+        now = connections.clock.now()
+        if seen.alarm:
+            self.alarm = seen.alarm
+            _log.error("the feed of revocations: %s", seen.alarm)
+        for row in seen.rows:
+            connections.revocations.apply(row, now)
+        for subscriber in self._subscribers:
+            subscriber(seen.rows)
+        if seen.rows:
+            self._carry_out(seen.rows)
+        connections.heard_at = max(connections.heard_at, seen.read_at)
+        if self._lost and not self.lost:
+            self._lost = False
+            _log.warning("the feed of revocations is read again")
+        if self._loaded is not None and not self.ready:
+            self.ready = True
+            self._loaded.set()
+
+    def _carry_out(self, rows: Sequence[Row]) -> None:
+        """Close what the rows concern; each connection counts for one order."""
+        by_order: dict[str | None, tuple[float, dict[Connection, Refused]]] = {}
+        lists = []
+        for row in rows:
+            if row.kind == "list":
+                lists.append(row)
+                continue
+            _, found = by_order.setdefault(row.order, (row.at, {}))
+            for connection, error in self._concerned(row).items():
+                if connection.machine.state not in (State.CLOSING, State.CLOSED):
+                    found.setdefault(connection, error)
+        for order, (given_at, errors) in by_order.items():
+            answering = order is not None and self._is_new(order, given_at)
+            if errors or answering:
+                closing = Closing(list(errors), errors.__getitem__)
+                if answering and order is not None:
+                    self.spawn(self._answer(order, closing))
+        for row in lists:
+            if row.order is not None and self._is_new(row.order, row.at):
+                self.spawn(self._list(row.order, row.value))
+
+    def _is_new(self, order: str, given_at: float) -> bool:
+        """Tell whether an order was given since this process began, and is heard for the first time."""
+        if order in self._orders or given_at < self._began_at:
+            return False
+        self._orders[order] = None
+        if len(self._orders) > 1024:
+            del self._orders[next(iter(self._orders))]
+        return True
+
+    def _concerned(self, row: Row) -> dict[Connection, Refused]:
+        connections = self._connections
+        if row.kind == "session":
+            return connections.dead(connections.find(session_id=row.key))
+        if row.kind == "user":
+            found = connections.find(issuer=OWN_ISSUER, subject=row.key)
+            dead = connections.dead(found)
+            for connection in found.difference(dead):
+                self._change_rights(connection)
+            return dead
+        if row.kind in ("token", "subject"):
+            issuer, name = _decode_pair(row.key)
+            named = {"token_id": name} if row.kind == "token" else {"subject": name}
+            return connections.dead(connections.find(issuer=issuer, **named))
+        if row.kind == "all":
+            return connections.dead(connections.all())
+        if row.kind == "disconnect":
+            return self._disconnected(row)
+        return {}
+
+    def _change_rights(self, connection: Connection) -> None:
+        identity = self._connections.revocations.overlay(connection.identity)
+        if identity is not connection.identity:
+            connection.rights_changed(identity)
+
+    def _disconnected(self, row: Row) -> dict[Connection, Refused]:
+        value, connections = row.value, self._connections
+        if "connection_id" in value:
+            one = connections.get(value["connection_id"])
+            found = set() if one is None else {one}
+        else:
+            named = {name: value[name] for name in ("subject", "issuer", "session_id") if name in value}
+            found = connections.find(**named)
+        error = Refused("disconnected", "disconnected by an administrator", retry_after=value.get("retry_after"))
+        return {connection: error for connection in found if connection.machine.opened_at <= row.at}
+
+    # Orders.
+
+    async def _answer(self, order: str, closing: Closing) -> None:
+        await closing.wait(ANSWER_TIMEOUT - 0.1)
+        answer = closing.answer(self.node)
+        await self._feed.answer(order, answer)
+        if not answer.complete:
+            await closing.wait(_ABORTED)
+            await self._feed.answer(order, closing.answer(self.node))
+
+    async def _list(self, order: str, value: dict[str, Any]) -> None:
+        connections = self._connections
+        if "subject" in value:
+            found: Iterable[Connection] = connections.find(subject=value["subject"], issuer=value["issuer"])
+        else:
+            found = connections.all()
+        after, limit = value.get("after", ""), value["limit"]
+        behind = sorted((c for c in found if c.id > after and c.machine.opened), key=lambda c: c.id)
+        listed = [_listed(connection, self.node) for connection in behind[:limit]]
+        await self._feed.answer(order, Answer(node=self.node, matched=len(behind), listed=listed))
+
+    # Beating.
+
+    async def _live(self) -> None:
+        """Beat once a second, and do what is to be done; a store that is away for a moment ends nothing."""
+        beats = 0
+        while True:
+            await asyncio.sleep(_BEAT)
+            beats += 1
+            if self.lost:
+                if not self._lost:
+                    self._lose()
+                continue
+            try:
+                await self._beat()
+                for work in [*self._seconds, *(self._minutes if beats % _MINUTE == 1 else ())]:
+                    await work()
+            except Refused as error:
+                _log.warning("the store could not be used: %s", error.reason)
+
+    async def _prune(self) -> None:
+        await self._feed.prune(self._connections.clock.now())
+
+    def _lose(self) -> None:
+        self._lost = True
+        _log.error("the feed of revocations was not read for %.0f s: nothing is granted until it is", self._timeout)
+        if self._on_loss == "close":
+            error = Refused("unavailable", "the feed of revocations was lost", mend="on_feed_loss", retry_after=1)
+            Closing(self._connections.all(), lambda _: error)
+
+    async def _beat(self) -> None:
+        connections = self._connections
+        await self._feed.beat(Node(id=self.node, beat_at=connections.clock.now(), connections=len(connections)))
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something in the background; that the store cannot be reached is no news to it."""
+        task = asyncio.get_running_loop().create_task(self._guarded(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Refused as error:
+            _log.warning("an answer could not be given: %s", error.reason)
+
+
+def _listed(connection: Connection, node: str) -> Listed:
+    identity, about = connection.identity, connection.machine.about
+    return Listed(
+        id=connection.id,
+        node=node,
+        issuer=identity.issuer,
+        subject=identity.subject,
+        session_id=identity.session_id,
+        path=about.path,
+        address=about.address,
+        opened_at=connection.machine.opened_at,
+        expires_at=connection.expires_at,
+    )
+
+
+def new_node() -> str:
+    """Return an id for a process."""
+    return secrets.token_hex(8)

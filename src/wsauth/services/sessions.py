@@ -1,0 +1,325 @@
+"""Sessions: made by a password, carried on by a refresh token or a cookie, ended by many things."""
+
+import secrets
+from base64 import urlsafe_b64encode
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from wsauth.core import events
+from wsauth.core.feed import Row
+from wsauth.core.identity import OWN_ISSUER, Identity
+from wsauth.core.sessions import (
+    COOKIE_PREFIX,
+    REFRESH_PREFIX,
+    Limits,
+    Session,
+    SessionKind,
+    proof_message,
+    read_proof,
+    write_proof,
+)
+from wsauth.core.tokens.envelope import shown
+from wsauth.core.users import User
+from wsauth.errors import Refused
+from wsauth.interfaces.clock import Clock
+from wsauth.interfaces.sessions import Known, SessionStore
+from wsauth.interfaces.users import UserStore
+from wsauth.services.events import Bus
+from wsauth.services.feed.orders import Orders
+from wsauth.services.keyfile import KeyFile
+from wsauth.services.passwords import Passwords
+
+__all__ = ["Sessions", "identity_of"]
+
+_CACHED: Final = 10_000
+_CSRF: Final = "csrf"
+
+
+class Sessions:
+    """Open, prove, carry on and end sessions.
+
+    Args:
+        users: whose.
+        sessions: remembers them.
+        passwords: checks them, in a bounded pool.
+        key_file: makes the proofs.
+        limits: how long sessions live.
+        clock: tells the time.
+        bus: takes events.
+        orders: reaches the sockets of all processes.
+    """
+
+    def __init__(
+        self,
+        users: UserStore,
+        sessions: SessionStore,
+        *,
+        passwords: Passwords,
+        key_file: KeyFile,
+        limits: Limits,
+        clock: Clock,
+        bus: Bus,
+        orders: Orders,
+    ) -> None:
+        self.limits = limits
+        self._users = users
+        self._sessions = sessions
+        self._passwords = passwords
+        self._mac = key_file.mac("session proofs")
+        self._clock = clock
+        self._bus = bus
+        self._orders = orders
+        self._known: OrderedDict[str, Known] = OrderedDict()
+        self._changes = 0
+
+    # Opening.
+
+    async def login(
+        self, username: str, password: str, kind: SessionKind, *, address: str = "", agent: str = ""
+    ) -> Known:
+        """Open a session for whoever has this password.
+
+        Unknown users, wrong passwords and disabled users get the same answer in the same time (ASVS 6.3.8).
+
+        Raises:
+            Refused: `credentials_invalid`; or `unavailable`: too many are waiting.
+        """
+        user = await self._check(username, password)
+        now = self._clock.now()
+        session = Session(
+            id=secrets.token_urlsafe(24),
+            subject=user.username,
+            kind=kind,
+            generation=0,
+            generation_at=now,
+            epoch=user.epoch,
+            created_at=now,
+            refreshed_at=now,
+            address=address,
+            agent=agent,
+        )
+        if not await self._sessions.open(session):
+            raise _no(username, "they were changed meanwhile")
+        known = Known(session, user)
+        self._bus.publish(events.LoggedIn(at=now, identity=identity_of(known, self.limits), address=address))
+        return known
+
+    async def _check(self, username: str, password: str) -> User:
+        user = await self._users.find(username)
+        usable = user is not None and not user.disabled and not user.service and user.password_hash
+        if user is not None and user.password_until is not None and user.password_until <= self._clock.now():
+            usable = False
+        verdict = await self._passwords.verify(password, user.password_hash if user is not None and usable else None)
+        if user is None or not usable or not verdict.good:
+            raise _no(username, "there is no such user, they are disabled, or the password is wrong")
+        if verdict.rehash is not None or user.password_until is not None:
+            await self._users.use_password(user.username, user.password_hash, verdict.rehash or user.password_hash)
+        return user
+
+    # Proofs.
+
+    def refresh_token(self, session: Session) -> str:
+        """Return the refresh token of the session's generation."""
+        return self._proof(REFRESH_PREFIX, session)
+
+    def cookie(self, session: Session) -> str:
+        """Return the value of the session's cookie."""
+        return self._proof(COOKIE_PREFIX, session)
+
+    def csrf_token(self, session_id: str) -> str:
+        """Return what a page must show with the cookie; nobody can make it who can only set cookies."""
+        return urlsafe_b64encode(self._mac.sign(f"{_CSRF}.{session_id}".encode())).rstrip(b"=").decode()
+
+    def is_csrf_token(self, session_id: str, presented: str) -> bool:
+        """Tell whether it is the session's."""
+        return secrets.compare_digest(presented.encode(), self.csrf_token(session_id).encode())
+
+    def _proof(self, prefix: str, session: Session) -> str:
+        tag = self._mac.sign(proof_message(prefix, session.id, session.generation))
+        return write_proof(prefix, session.id, session.generation, tag)
+
+    # Going on.
+
+    async def refresh(self, refresh_token: str) -> Known:
+        """Take a refresh token, and return its session, moved on: its token is the next one.
+
+        Raises:
+            Refused: `token_invalid`: it is none of ours; `session_revoked`: the session is over, or it ends now, since
+                the token was used before (RFC 9700 section 4.14).
+        """
+        proof = read_proof(refresh_token, REFRESH_PREFIX)
+        if proof is None or not self._mac.check(proof.message, proof.tag):
+            raise Refused("token_invalid", "it is no refresh token of ours")
+        now = self._clock.now()
+        done = await self._sessions.refresh(proof.session_id, proof.generation, self.limits, now, "")
+        if done.outcome == "reused":
+            reused = events.TokenReused(at=now, subject=done.subject, session_id=proof.session_id)
+            self._bus.publish(reused)
+            raise Refused("session_revoked", "an old refresh token came back, so its session was ended")
+        if done.known is None or done.known.session.kind != "tokens":
+            raise Refused("session_revoked", "the session of the refresh token has ended")
+        return done.known
+
+    async def touch(self, session_id: str, generation: int) -> Known:
+        """Begin the idle time of a cookie's session anew.
+
+        Raises:
+            Refused: `session_revoked`: it has ended.
+        """
+        known = await self._sessions.touch(session_id, self.limits, self._clock.now(), generation=generation)
+        if known is None:
+            raise Refused("session_revoked", "the session of the cookie has ended")
+        self._known.pop(session_id, None)
+        return known
+
+    async def of(self, username: str) -> Sequence[Session]:
+        """Return the live sessions of a user, the newest first."""
+        return await self._sessions.of(username, self.limits, self._clock.now())
+
+    async def page(self, after: str = "", limit: int = 100) -> Sequence[Session]:
+        """Return live sessions in the order of their ids."""
+        return await self._sessions.page(after, limit, self.limits, self._clock.now())
+
+    async def of_cookie(self, value: str) -> Known | None:
+        """Return the live session that a cookie's value proves; `None` when it proves nothing.
+
+        Raises:
+            Refused: `session_revoked`: it has ended.
+        """
+        proof = read_proof(value, COOKIE_PREFIX)
+        if proof is None or not self._mac.check(proof.message, proof.tag):
+            return None
+        known = await self.find(proof.session_id)
+        if known is None or known.session.kind != "cookie" or known.session.generation != proof.generation:
+            raise Refused("session_revoked", "the session of the cookie has ended")
+        return known
+
+    async def find(self, session_id: str) -> Known | None:
+        """Return a live session: from memory, where the feed has said nothing against it, else from the store."""
+        now = self._clock.now()
+        known = self._known.get(session_id)
+        if known is not None and now < self.limits.ends_at(known.session):
+            return known
+        before = self._changes
+        known = await self._sessions.find(session_id, self.limits, now)
+        # A row that came while the store was read may be about what was read.
+        if known is not None and before == self._changes:
+            self._known[session_id] = known
+            if len(self._known) > _CACHED:
+                self._known.popitem(last=False)
+        return known
+
+    def heed(self, rows: Sequence[Row]) -> None:
+        """Forget what rows of the feed have changed."""
+        about = {row.kind for row in rows}
+        if not about & {"session", "user", "all"}:
+            return
+        self._changes += 1
+        if "all" in about:
+            self._known.clear()
+            return
+        ended = {row.key for row in rows if row.kind == "session"}
+        changed = {row.key for row in rows if row.kind == "user"}
+        for session_id in [
+            session_id
+            for session_id, known in self._known.items()
+            if session_id in ended or known.session.subject in changed
+        ]:
+            del self._known[session_id]
+
+    # Ending.
+
+    async def end(self, session_id: str, *, subject: str | None = None) -> bool:
+        """End a session, of that user if one is named; its sockets are closed, or cut, when this returns.
+
+        Returns:
+            Whether there was one.
+        """
+        found = False
+
+        async def write(order: str) -> None:
+            nonlocal found
+            found = await self._sessions.end(session_id, subject=subject, order=order)
+            if not found:
+                raise _NothingToDo
+
+        if await self._ordered(write):
+            ended = events.SessionEnded(at=self._clock.now(), session_id=session_id, subject=subject)
+            self._bus.publish(ended)
+        return found
+
+    async def drop(self, session_id: str) -> None:
+        """Forget the session of a connection that is gone."""
+        await self._sessions.end(session_id)
+
+    async def end_all(self, username: str) -> bool:
+        """End every login of a user; tells whether there is such a user."""
+        return await self._ordered_change(lambda order: self._users.end_logins(username, order=order))
+
+    async def change_password(self, user: User, old: str, new_hash: Callable[[], Awaitable[str]], carry: str) -> Known:
+        """Change a password of somebody who knows the old one; every session but the one with the id `carry` ends.
+
+        Returns:
+            The carried session as it is now.
+
+        Raises:
+            Refused: `credentials_invalid`: the old password is wrong; `conflict`: something else changed meanwhile.
+        """
+        verdict = await self._passwords.verify(old, user.password_hash or None)
+        if not verdict.good:
+            raise _no(user.username, "the current password is wrong")
+        hashed = await new_hash()
+        changed = await self._ordered_change(
+            lambda order: self._users.set_password(
+                user.username,
+                hashed,
+                seen_epoch=user.epoch,
+                carry=carry,
+                order=order,
+            )
+        )
+        if not changed:
+            raise Refused("conflict", "the user or the session changed meanwhile")
+        self._bus.publish(events.PasswordChanged(at=self._clock.now(), subject=user.username))
+        carried = await self._sessions.find(carry, self.limits, self._clock.now())
+        if carried is None:
+            raise Refused("session_revoked", "the session ended right after the password was changed")
+        return carried
+
+    async def _ordered_change(self, write: Callable[[str], Awaitable[User | None]]) -> bool:
+        async def change(order: str) -> None:
+            if await write(order) is None:
+                raise _NothingToDo
+
+        return await self._ordered(change)
+
+    async def _ordered(self, write: Callable[[str], Awaitable[None]]) -> bool:
+        try:
+            await self._orders.give(write)
+        except _NothingToDo:
+            return False
+        return True
+
+
+class _NothingToDo(Exception):
+    pass
+
+
+def _no(username: str, why: str) -> Refused:
+    return Refused("credentials_invalid", f"no login as {shown(username)}: {why}")
+
+
+def identity_of(known: Known, limits: Limits) -> Identity:
+    """Return whom a session is, until it ends."""
+    session, user = known.session, known.user
+    return Identity(
+        user.username,
+        issuer=OWN_ISSUER,
+        roles=user.roles,
+        grants=user.grants,
+        expires_at=limits.ends_at(session),
+        session_id=session.id,
+        auth_time=session.created_at,
+        claims={"epoch": user.epoch, "kind": session.kind, "generation": session.generation},
+    )

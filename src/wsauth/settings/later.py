@@ -1,0 +1,95 @@
+"""What the contract names and this release does not have: refused, never ignored."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from wsauth.settings.sources import Place, Problem, dotted
+
+__all__ = ["KEYS", "TABLES", "VALUES", "default_of", "settle"]
+
+TABLES: Final = ("issuers", "limits", "monitoring")
+
+KEYS: Final[dict[str, dict[str, Any]]] = {
+    "server": {"tls_client_ca": ""},
+    "store": {"shared": ""},
+    "routes": {
+        "token_in_every_message": False,
+        "on_rights_change": "reconnect",
+        "compression": False,
+        "message_rules": "",
+        "remove_headers": ["X-User", "X-Forwarded-User", "Remote-User"],
+        "forward_claims": {},
+        "assertion": True,
+        "upstream_ca": "",
+        "upstream_certificate": "",
+        "upstream_key": "",
+        "upstream_host": "",
+        "upstream_path": "",
+        "upstream_timeout": "5s",
+        "certificate_subject": "cn",
+    },
+    "passwords": {"require_classes": 0, "minimum_strength": 3, "lockout_after": 10, "lockout_for": "15m"},
+}
+"""Table → key → the default, which is taken and changes nothing; every other value is refused."""
+
+VALUES: Final[dict[tuple[str, str], tuple[str, ...]]] = {
+    ("store", "url"): ("postgresql:", "postgresql+", "postgres:"),
+    ("routes", "upstream"): ("ws:", "wss:", "http:", "https:", "unix:"),
+    ("routes", "sources"): ("certificate",),
+}
+"""Table and key → how values begin that come later."""
+
+_LATER: Final = "comes in a later release of wsauth"
+
+
+def default_of(table: str, key: str) -> Any:
+    """Return the default of a key that comes later; None where it is no such key."""
+    return KEYS.get(table, {}).get(key)
+
+
+def settle(data: dict[str, Any]) -> None:
+    """Take out of the configuration, as read, the keys that come later and have their default.
+
+    Raises:
+        Problem: something is asked for that comes later.
+    """
+    for name in TABLES:
+        if name in data:
+            raise Problem((name,), f"`{name}` {_LATER}; remove it")
+    for name in {*KEYS, *(table for table, _ in VALUES)}:
+        for place, table in _entries(name, data.get(name)):
+            _settle(place, table)
+
+
+def _entries(name: str, found: Any) -> Iterator[tuple[Place, dict[str, Any]]]:
+    if isinstance(found, dict):
+        yield (name,), found
+    elif isinstance(found, list):
+        yield from (((name, at), entry) for at, entry in enumerate(found) if isinstance(entry, dict))
+
+
+def _settle(place: Place, table: dict[str, Any]) -> None:
+    name = str(place[0])
+    for key, default in KEYS.get(name, {}).items():
+        if key in table:
+            value = table.pop(key)
+            if value != default or type(value) is not type(default):
+                raise Problem((*place, key), f"`{dotted((*place, key))}` {_LATER}; remove it")
+    for key, value in table.items():
+        _refuse_values((*place, key), VALUES.get((name, key), ()), value)
+
+
+def _refuse_values(place: Place, beginnings: tuple[str, ...], value: Any) -> None:
+    if place[-1] == "upstream" and isinstance(value, list):
+        raise Problem(place, f'{dotted(place)}: a list of upstreams {_LATER}; write upstream = "echo"')
+    for entry in value if isinstance(value, list) else [value]:
+        for beginning in beginnings:
+            if isinstance(entry, str) and entry.startswith(beginning):
+                raise Problem(place, f"{dotted(place)} with {beginning!r} {_LATER}; {_MENDS[str(place[-1])]}")
+
+
+_MENDS: Final = {
+    "url": 'write url = "sqlite:///wsauth.db"',
+    "upstream": 'write upstream = "echo", or "asgi:package.module:app"',
+    "sources": "remove it",
+}

@@ -1,0 +1,14 @@
+"""`[passwords]`: what a new password must be."""
+
+from pydantic import StrictInt
+
+from wsauth.settings.keys import Table, key
+
+__all__ = ["Passwords"]
+
+
+class Passwords(Table):
+    """What a new password must be (NIST SP 800-63B-4 section 3.1.1, ASVS 6.2.1)."""
+
+    minimum_length: StrictInt = key(15, "The fewest characters of a new password; never under 8.", ge=8)
+    maximum_length: StrictInt = key(256, "The most characters of a password.", ge=8, le=4096)

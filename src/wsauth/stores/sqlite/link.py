@@ -1,0 +1,72 @@
+"""One thread's connection, which is made anew where it can no longer be trusted."""
+
+import sqlite3
+from contextlib import suppress
+
+from wsauth.errors import Refused
+from wsauth.stores.sqlite.file import DatabaseFile, Inode
+
+__all__ = ["Link"]
+
+
+class Link:
+    """Hold a connection for the one thread that calls this.
+
+    An old connection is only closed when there is a new one: while it is open, nobody else gets the inodes of its
+    files, by which `DatabaseFile` knows them.
+
+    Attributes:
+        inode: which file is open.
+    """
+
+    def __init__(self, file: DatabaseFile, *, writes: bool = False) -> None:
+        self.inode: Inode | None = None
+        self._file = file
+        self._writes = writes
+        self._connection: sqlite3.Connection | None = None
+        self._suspect = False
+
+    def get(self) -> sqlite3.Connection:
+        """Return a connection to the file that is there now.
+
+        Raises:
+            Refused: `unavailable`: there is none, or it is no store of this release.
+            sqlite3.Error: it cannot be opened.
+        """
+        inode = self._file.inode()
+        if inode is None:
+            # If it comes back it may be the same, with what was committed beside it: the connection stays.
+            raise Refused("unavailable", "the store's file is gone")
+        if self._connection is not None and inode == self.inode and not self._suspect:
+            return self._connection
+        connection, self.inode = self._file.connect(writes=self._writes)
+        self.close()
+        self._connection = connection
+        return connection
+
+    def check(self) -> None:
+        """Make sure that what was just committed is in the file that others open.
+
+        Raises:
+            Refused: `unavailable`: it is not.
+        """
+        if self._file.inode() != self.inode:
+            raise Refused("unavailable", "the store's file was taken away")
+
+    def undo(self) -> None:
+        """Leave the transaction that failed, if there is one."""
+        # Whatever is wrong with it, SQLite leaves it at the latest when the connection is closed.
+        with suppress(sqlite3.Error):
+            if self._connection is not None and self._connection.in_transaction:
+                self._connection.rollback()
+
+    def suspect(self) -> None:
+        """Have the next call of `get` connect anew."""
+        self._suspect = True
+
+    def close(self) -> None:
+        """Close the connection."""
+        connection, self._connection = self._connection, None
+        self._suspect = False
+        if connection is not None:
+            connection.close()

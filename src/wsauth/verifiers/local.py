@@ -1,0 +1,88 @@
+"""Judge the credentials that wsauth itself issues: access tokens, session cookies, API keys and passwords."""
+
+from typing import Final
+
+from wsauth.core.credentials import Credentials
+from wsauth.core.identity import OWN_ISSUER, Identity
+from wsauth.core.users import User
+from wsauth.errors import Refused
+from wsauth.services.sessions import Sessions, identity_of
+from wsauth.services.tokens import AccessTokens
+from wsauth.services.users import API_KEY_PREFIX, Users
+
+__all__ = ["PLAIN_COOKIE", "SECURE_COOKIE", "LocalVerifier"]
+
+SECURE_COOKIE: Final = "__Host-wsauth"
+PLAIN_COOKIE: Final = "wsauth"
+"""Only on plain-http loopback, where browsers take no `__Host-` cookie."""
+
+
+class LocalVerifier:
+    """Judge what wsauth issued to its own users.
+
+    Args:
+        tokens: access tokens.
+        sessions: cookies, and logins by password.
+        users: API keys.
+        secure: browsers reach us by https, so that the cookie is `__Host-wsauth`.
+    """
+
+    name = OWN_ISSUER
+
+    def __init__(self, tokens: AccessTokens, sessions: Sessions, users: Users, *, secure: bool) -> None:
+        self.cookie = SECURE_COOKIE if secure else PLAIN_COOKIE
+        self._tokens = tokens
+        self._sessions = sessions
+        self._users = users
+
+    def __repr__(self) -> str:
+        return "LocalVerifier()"
+
+    def recall(self, credentials: Credentials) -> Identity | None:
+        """Return whose access token it is when it was found good a moment ago."""
+        if credentials.cookie or credentials.secret.startswith(API_KEY_PREFIX):
+            return None
+        return self._tokens.recall(credentials.secret)
+
+    async def verify(self, credentials: Credentials) -> Identity | None:
+        """Return whose they are, or `None` when wsauth did not issue them.
+
+        Raises:
+            Refused: they are ours and bad; or `csrf_failed`: a cookie came without the proof it needs.
+        """
+        if credentials.kind == "password":
+            known = await self._sessions.login(
+                credentials.username, credentials.secret, "connection", address=credentials.address
+            )
+            return identity_of(known, self._sessions.limits)
+        if credentials.cookie:
+            return await self._of_cookie(credentials)
+        if credentials.secret.startswith(API_KEY_PREFIX):
+            return await self._of_key(credentials.secret)
+        return self._tokens.verify(credentials.secret)
+
+    async def _of_cookie(self, credentials: Credentials) -> Identity | None:
+        if credentials.cookie != self.cookie:
+            return None
+        known = await self._sessions.of_cookie(credentials.secret)
+        if known is None:
+            raise Refused("credentials_invalid", "the session cookie is none of ours")
+        if credentials.proof is not None and not self._sessions.is_csrf_token(known.session.id, credentials.proof):
+            raise Refused("csrf_failed", "a cookie came with a change but without its X-CSRF-Token")
+        return identity_of(known, self._sessions.limits)
+
+    async def _of_key(self, key: str) -> Identity:
+        user = await self._users.of_key(key)
+        if user is None:
+            raise Refused("token_invalid", "it is no API key of ours, or its service is disabled")
+        return _service(user)
+
+
+def _service(user: User) -> Identity:
+    return Identity(
+        user.username,
+        issuer=OWN_ISSUER,
+        roles=user.roles,
+        grants=user.grants,
+        claims={"epoch": user.epoch, "kind": "key"},
+    )

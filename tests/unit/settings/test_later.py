@@ -1,0 +1,61 @@
+"""What comes in a later release is refused, never ignored."""
+
+import pytest
+
+from tests.unit.settings.reading import Folder
+from wsauth.settings.declarations import toml
+from wsauth.settings.later import KEYS
+
+
+def _file(table: str, line: str) -> str:
+    return f'[[routes]]\nupstream = "echo"\n{line}' if table == "routes" else f"[{table}]\n{line}"
+
+
+EVERY = [(table, key) for table, keys in KEYS.items() for key in keys]
+
+
+@pytest.mark.parametrize(("table", "key"), EVERY)
+def test_a_key_of_later_is_refused_with_any_other_value(folder: Folder, table: str, key: str) -> None:
+    """Nobody believes in a protection that is not there."""
+    line = folder.refused(_file(table, f'{key} = "something"'))
+    place = f"routes[0].{key}" if table == "routes" else f"{table}.{key}"
+    assert line == f"{folder.file}: `{place}` comes in a later release of wsauth; remove it"
+
+
+@pytest.mark.parametrize(("table", "key"), EVERY)
+def test_a_key_of_later_may_have_its_default(folder: Folder, table: str, key: str) -> None:
+    """A file with every default of the contract is good."""
+    default = KEYS[table][key]
+    line = f"{key} = {toml(default)}"
+    assert folder.load(_file(table, line)) == folder.load(_file(table, ""))
+
+
+def test_a_number_is_not_a_truth_value(folder: Folder) -> None:
+    """Only exactly the default is taken."""
+    assert "later release" in folder.refused("[passwords]\nrequire_classes = false")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[[issuers]]\nname = 'x'", "`issuers` comes in a later release of wsauth; remove it"),
+        ("[limits]", "`limits` comes in a later release of wsauth; remove it"),
+        ("[monitoring]\naudit_log = '-'", "`monitoring` comes in a later release of wsauth; remove it"),
+        ("[store]\nurl = 'postgresql://db/x'", "store.url with 'postgresql:' comes in a later release of wsauth"),
+        ("[store]\nurl = 'postgresql+psycopg://db/x'", "store.url with 'postgresql+' comes in a later release"),
+        (_file("routes", "sources = ['certificate']"), "routes[0].sources with 'certificate' comes in a later release"),
+        ("[[routes]]\nupstream = 'ws://a'", "routes[0].upstream with 'ws:' comes in a later release of wsauth"),
+        ("[[routes]]\nupstream = 'wss://a'", "routes[0].upstream with 'wss:' comes in a later release of wsauth"),
+        ("[[routes]]\nupstream = 'unix:a'", "routes[0].upstream with 'unix:' comes in a later release of wsauth"),
+        ("[[routes]]\nupstream = ['echo']", "routes[0].upstream: a list of upstreams comes in a later release"),
+    ],
+)
+def test_features_of_later_are_refused(folder: Folder, text: str, said: str) -> None:
+    """Tables, values and lists say so too."""
+    assert folder.refused(text).startswith(f"{folder.file}: {said}")
+
+
+def test_a_variable_is_refused_too(folder: Folder) -> None:
+    """The environment is no way around."""
+    line = folder.refused("", {"WSAUTH__LIMITS__EXEMPT": "10.0.0.0/8"})
+    assert line == "WSAUTH__LIMITS__EXEMPT: `limits` comes in a later release of wsauth; remove it"
