@@ -88,7 +88,7 @@ class Connected(ConnectionEvent, frozen=True, kw_only=True, gc=False):
 
 
 class Renewed(ConnectionEvent, frozen=True, kw_only=True, gc=False):
-    """A newer credential replaced the lease."""
+    """A newer credential replaced the lease, or its end was extended from elsewhere."""
 
     expires_at: float | None
 

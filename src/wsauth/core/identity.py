@@ -92,8 +92,8 @@ class Identity:
     ) -> None:
         if not isinstance(subject, str) or not isinstance(issuer, str):
             raise TypeError("an identity's subject and issuer are text")
-        if isinstance(roles, str) or isinstance(permissions, str) or isinstance(grants, str):
-            raise TypeError("roles, permissions and grants are lists of names, not one text")
+        if isinstance(roles, str) or isinstance(permissions, str):
+            raise TypeError("roles and permissions are lists of names, not one text")
         put = object.__setattr__
         put(self, "subject", subject)
         put(self, "issuer", issuer)
@@ -156,6 +156,8 @@ class Identity:
 
 
 def _checked(grants: Iterable[str], issuer: str) -> tuple[str, ...]:
+    if isinstance(grants, str):
+        raise TypeError("grants are a list of names, not one text")
     names = tuple(grants)
     if names and issuer != OWN_ISSUER:
         raise ValueError(f"only a user of {OWN_ISSUER!r} holds grants, and not one of {issuer!r}")

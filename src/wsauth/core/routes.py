@@ -34,7 +34,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         max_unauthenticated_message: the same before it is authenticated.
         idle_timeout: without a message in either direction.
         refusals: `auto`, `http` or `close`.
-        access_ttl: the lease of a ticket or a password.
+        access_ttl: the lease of a ticket, a password, our own session cookie or an API key.
         follow_session: a session's refresh also extends leases that were opened with an access token.
     """
 

@@ -1,5 +1,7 @@
 """A guard as a configuration says."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 from wsauth.core.sessions import Limits
@@ -10,9 +12,15 @@ from wsauth.guard.route import Route
 from wsauth.interfaces.clock import Clock
 from wsauth.services.clock import SystemClock
 from wsauth.services.users import PasswordRules
-from wsauth.settings import Settings
+from wsauth.settings import Settings, load
 
-__all__ = ["backend_of", "guard_of"]
+__all__ = ["backend_of", "guard_of", "guard_of_file"]
+
+
+def guard_of_file(path: Path) -> Guard:
+    """Return the guard of an application that stands beside `wsauth serve`, by the same file."""
+    settings = load(path, os.environ)
+    return guard_of(settings, backend_of(settings), closed=False)
 
 
 def backend_of(
@@ -52,8 +60,8 @@ def backend_of(
     return backend
 
 
-def guard_of(settings: Settings, backend: Backend, *, port: int | None = None) -> Guard:
-    """Return the guard of a configuration: its routes and no other paths."""
+def guard_of(settings: Settings, backend: Backend, *, port: int | None = None, closed: bool = True) -> Guard:
+    """Return the guard of a configuration; `closed`: there are its routes and no other paths."""
     routes = [Route(route.path, **_keys(settings, route, port)) for route in settings.routes]
     return Guard(
         verifiers=[],
@@ -63,7 +71,7 @@ def guard_of(settings: Settings, backend: Backend, *, port: int | None = None) -
         store=backend,
         access_ttl=settings.tokens.access_ttl,
         ticket_ttl=settings.tokens.ticket_ttl,
-        closed=True,
+        closed=closed,
     )
 
 

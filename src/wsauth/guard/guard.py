@@ -56,7 +56,7 @@ class Guard:
         store: `memory:`, so that revocations and tickets reach this process only; or `sqlite:///FILE`, which all
             processes of a machine share.
         key_file: beside such a store; it is made where there is none.
-        access_ttl: the lease of a ticket or a password.
+        access_ttl: the lease of a ticket, a password, our own session cookie or an API key.
         ticket_ttl: how long a ticket may wait to be used.
         closed: a path without a `Route` is refused with 404, instead of needing credentials.
         clock: for tests.
@@ -121,6 +121,27 @@ class Guard:
             self._check_cookies(policy)
         self._clock = backend.clock
         self.started = False
+
+    @classmethod
+    def from_config(cls, path: str | Path = "wsauth.toml") -> "Guard":
+        """Return the guard that a configuration file describes, with the users of its store.
+
+        An application puts it in front of itself, and `wsauth serve` beside it, on the same file, is where its users
+        log in. Paths without a route in the file need credentials, as everywhere; upstreams are not asked.
+
+        Args:
+            path: of the file; `WSAUTH__…` variables count as they do for the command.
+
+        Raises:
+            ConfigurationError: something in it is wrong, or `wsauth[server]` is not installed.
+        """
+        try:
+            from wsauth.guard.configured import guard_of_file
+        except ImportError as error:
+            raise ConfigurationError(
+                f"Guard.from_config needs: pip install 'wsauth[server]' ({error.name} is missing)"
+            ) from None
+        return guard_of_file(Path(path))
 
     # Life.
 

@@ -1,5 +1,6 @@
 """FastAPI dependencies: `Annotated[Connection, connection()]` and `Annotated[Identity, identity("users:kick")]`."""
 
+import logging
 from typing import Any
 
 from fastapi import Depends, HTTPException
@@ -12,6 +13,8 @@ from wsauth.integrations.asgi.http import Request as Authenticated
 from wsauth.services.connections.connection import Connection
 
 __all__ = ["connection", "identity"]
+
+_log = logging.getLogger("wsauth")
 
 _MISSING = (
     "no guard stands in front: app.add_middleware(WebSocketAuthMiddleware, guard=guard); "
@@ -46,6 +49,7 @@ def identity(*permissions: str) -> Any:
         try:
             return found.require(*permissions)
         except Refused as error:
+            _log.info("HTTP %s at %r: %s", error.code, asked.scope["path"], error.reason)
             rule = TABLE.get(error.code, TABLE["credentials_invalid"])
             headers = {"WWW-Authenticate": "Bearer"} if rule.status == 401 else None
             raise HTTPException(rule.status or 503, rule.text, headers=headers) from None

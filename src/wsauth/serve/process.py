@@ -136,6 +136,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
+                interface="asgi3",
                 lifespan="off",
                 ws=WebSocketProtocol,
                 ws_max_size=max(_SMALLEST, _MESSAGES * largest),

@@ -321,5 +321,10 @@ def identity_of(known: Known, limits: Limits) -> Identity:
         expires_at=limits.ends_at(session),
         session_id=session.id,
         auth_time=session.created_at,
-        claims={"epoch": user.epoch, "kind": session.kind, "generation": session.generation},
+        claims={
+            "iat": session.refreshed_at,
+            "epoch": user.epoch,
+            "kind": session.kind,
+            "generation": session.generation,
+        },
     )

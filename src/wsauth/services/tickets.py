@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from wsauth.core.identity import OWN_ISSUER, Identity
+from wsauth.core.identity import NOBODY, OWN_ISSUER, Identity
 from wsauth.core.sessions import Limits
 from wsauth.errors import ConfigurationError, Refused
 from wsauth.interfaces.clock import Clock
@@ -68,8 +68,8 @@ class SignedTickets:
             ConfigurationError: it is for no `Identity`, or would be too long for a URL.
             Refused: `token_expired`: the identity's own credential has ended.
         """
-        if not isinstance(identity, Identity):
-            raise ConfigurationError(f"a ticket is for an Identity, not for {identity!r}")
+        if not isinstance(identity, Identity) or identity is NOBODY:
+            raise ConfigurationError(f"a ticket is for somebody, not for {identity!r}")
         now = self._clock.now()
         if identity.expires_at is not None and identity.expires_at <= now:
             raise Refused("token_expired", f"a ticket was asked for {identity}, whose credential has ended")

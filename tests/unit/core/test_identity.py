@@ -66,7 +66,7 @@ def test_a_grant_is_a_name_below_wsauth(name: str) -> None:
 
 def test_grants_are_a_list() -> None:
     """One text instead of a list would be a list of letters."""
-    with pytest.raises(TypeError, match="lists of names"):
+    with pytest.raises(TypeError, match="list of names"):
         Identity("alice", issuer=OWN_ISSUER, grants="wsauth:admin")
 
 

@@ -29,6 +29,4 @@ async def test_numbers_of_the_feed_are_never_given_again(tmp_path: Path) -> None
         (schema,) = connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'feed'").fetchone()
         assert "AUTOINCREMENT" in schema
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert connection.execute(f"SELECT version_num FROM {migrations.VERSION_TABLE}").fetchone() == (
-            migrations.HEAD,
-        )
+        assert connection.execute("SELECT version_num FROM wsauth_version").fetchone() == (migrations.HEAD,)

@@ -91,7 +91,6 @@ class WebSocketAuthMiddleware:
             late = Refused("unavailable", "the verification took too long", mend="auth_timeout", retry_after=1)
             return Request(NOBODY, Permissions(()), late)
         except Refused as error:
-            _log.info("HTTP %s at %r: %s", error.code, scope["path"], error.reason)
             return Request(NOBODY, Permissions(()), error)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -150,7 +150,7 @@ class _Logins:
         return {
             "access_token": token,
             "token_type": "Bearer",
-            "expires_in": int(expires_at - now),
+            "expires_in": round(expires_at - now),
             "refresh_token": self._sessions.refresh_token(known.session),
             **self._described(known),
         }
@@ -160,7 +160,7 @@ class _Logins:
         limits, now = self._plane.local.limits, self._plane.now()
         lease = min(limits.access, limits.ends_at(known.session) - now)
         csrf_token = self._sessions.csrf_token(known.session.id)
-        return {"csrf_token": csrf_token, "expires_in": int(lease), **self._described(known)}
+        return {"csrf_token": csrf_token, "expires_in": round(lease), **self._described(known)}
 
     def _set_cookie(self, response: Response, session: Session) -> None:
         rest = self._plane.local.limits.ends_at(session) - self._plane.now()

@@ -60,7 +60,7 @@ class _Mine:
             "session_id": me.session_id,
             "roles": me.roles,
             "permissions": permissions_of(request).names,
-            "expires_in": None if me.expires_at is None else int(me.expires_at - now),
+            "expires_in": None if me.expires_at is None else round(me.expires_at - now),
         }
         if me.claims.get("kind") == "cookie" and me.session_id is not None:
             described["csrf_token"] = self._plane.local.sessions.csrf_token(me.session_id)

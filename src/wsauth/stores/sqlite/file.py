@@ -2,7 +2,8 @@
 
 SQLite keeps two files beside the database: `-wal` holds what was committed last, `-shm` its index. Both are found by
 name. When somebody puts another database in the place of ours, those two are still of the old one, and SQLite would
-read old pages into the new file. So whoever notices first removes them, under a lock that all processes share.
+read old pages into the new file. So whoever notices first removes them, under a lock that all processes share. And
+when somebody removes `-wal` under running processes, what they commit goes nowhere: that is noticed as well.
 """
 
 import os
@@ -16,9 +17,11 @@ from typing import Final
 from wsauth.errors import ConfigurationError, Refused
 from wsauth.stores.migrations import HEAD, VERSION_TABLE, known
 
-__all__ = ["DatabaseFile", "Inode", "refused", "trouble"]
+__all__ = ["DatabaseFile", "Identity", "refused", "trouble"]
 
 Inode = tuple[int, int]
+Identity = tuple[Inode, Inode | None]
+"""Which file is there, and which `-wal` beside it: while somebody has them open, SQLite changes neither."""
 
 _MIGRATING: Final = 60.0
 """Seconds that a process waits for another one that migrates."""
@@ -67,14 +70,15 @@ class DatabaseFile:
         self.path = Path(path).absolute()
         self._busy_timeout = busy_timeout
         self._mutex = Lock()
-        self._opened: Inode | None = None
+        self._opened: Identity | None = None
         self._companions: dict[Path, Inode] = {}
 
-    def inode(self) -> Inode | None:
+    def identity(self) -> Identity | None:
         """Return which file is there; `None`: none is."""
-        return _inode(self.path)
+        inode = _inode(self.path)
+        return None if inode is None else (inode, _inode(self._beside("-wal")))
 
-    def connect(self, *, writes: bool = False) -> tuple[sqlite3.Connection, Inode]:
+    def connect(self, *, writes: bool = False) -> tuple[sqlite3.Connection, Identity]:
         """Open the file that is there, never make one; in autocommit, for the calling thread.
 
         Raises:
@@ -82,10 +86,10 @@ class DatabaseFile:
             sqlite3.Error: it cannot be opened.
         """
         with self._mutex:
-            inode = self.inode()
-            if inode is None:
+            before = self.identity()
+            if before is None:
                 raise Refused("unavailable", "the store's file is gone")
-            if self._opened not in {None, inode}:
+            if self._opened not in {None, before}:
                 self._leave_companions()
             connection = self._connect()
             try:
@@ -95,14 +99,16 @@ class DatabaseFile:
                     connection.execute("PRAGMA query_only = ON")
                 if _revision(connection) != HEAD:
                     raise Refused("unavailable", "the file in the store's place is no store of this release")
-                if self.inode() != inode:
+                identity = self.identity()
+                if identity is None or identity[0] != before[0]:
                     raise Refused("unavailable", "the store's file was replaced this moment")
             except BaseException:
                 connection.close()
                 raise
-            self._opened = inode
-            self._companions = {path: found for path in self._beside() if (found := _inode(path)) is not None}
-            return connection, inode
+            self._opened = identity
+            companions = (self._beside("-wal"), self._beside("-shm"))
+            self._companions = {path: inode for path in companions if (inode := _inode(path)) is not None}
+            return connection, identity
 
     def prepare(self) -> None:
         """Make the file if there is none, and bring it to the newest schema; of several processes one does it.
@@ -159,7 +165,7 @@ class DatabaseFile:
     @contextmanager
     def _exclusively(self) -> Generator[None]:
         """Keep out every other process that does the same; the lock ends with the process, however it ends."""
-        lock = self.path.with_name(f"{self.path.name}-lock")
+        lock = self._beside("-lock")
         _make(lock)
         with closing(sqlite3.connect(lock, timeout=_MIGRATING, isolation_level=None)) as connection:
             connection.execute("BEGIN EXCLUSIVE")
@@ -173,8 +179,8 @@ class DatabaseFile:
                 if _inode(path) == inode:
                     path.unlink()
 
-    def _beside(self) -> tuple[Path, Path]:
-        return self.path.with_name(f"{self.path.name}-wal"), self.path.with_name(f"{self.path.name}-shm")
+    def _beside(self, suffix: str) -> Path:
+        return self.path.with_name(self.path.name + suffix)
 
 
 def _inode(path: Path) -> Inode | None:

@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import suppress
 
 from wsauth.errors import Refused
-from wsauth.stores.sqlite.file import DatabaseFile, Inode
+from wsauth.stores.sqlite.file import DatabaseFile, Identity
 
 __all__ = ["Link"]
 
@@ -16,11 +16,11 @@ class Link:
     files, by which `DatabaseFile` knows them.
 
     Attributes:
-        inode: which file is open.
+        identity: which file is open.
     """
 
     def __init__(self, file: DatabaseFile, *, writes: bool = False) -> None:
-        self.inode: Inode | None = None
+        self.identity: Identity | None = None
         self._file = file
         self._writes = writes
         self._connection: sqlite3.Connection | None = None
@@ -30,16 +30,19 @@ class Link:
         """Return a connection to the file that is there now.
 
         Raises:
-            Refused: `unavailable`: there is none, or it is no store of this release.
+            Refused: `unavailable`: there is none, or it is no store of this release, or its `-wal` file was removed.
             sqlite3.Error: it cannot be opened.
         """
-        inode = self._file.inode()
-        if inode is None:
+        identity = self._file.identity()
+        if identity is None:
             # If it comes back it may be the same, with what was committed beside it: the connection stays.
             raise Refused("unavailable", "the store's file is gone")
-        if self._connection is not None and inode == self.inode and not self._suspect:
+        if self._connection is not None and identity == self.identity and not self._suspect:
             return self._connection
-        connection, self.inode = self._file.connect(writes=self._writes)
+        if self.identity is not None and identity[0] == self.identity[0] and identity[1] != self.identity[1]:
+            # The connections of a process share what they know of it, so a new one would be no better.
+            raise Refused("unavailable", "the store's -wal file was removed; restart every process that uses the store")
+        connection, self.identity = self._file.connect(writes=self._writes)
         self.close()
         self._connection = connection
         return connection
@@ -50,7 +53,7 @@ class Link:
         Raises:
             Refused: `unavailable`: it is not.
         """
-        if self._file.inode() != self.inode:
+        if self._file.identity() != self.identity:
             raise Refused("unavailable", "the store's file was taken away")
 
     def undo(self) -> None:

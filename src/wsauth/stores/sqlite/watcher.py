@@ -118,13 +118,13 @@ class Watcher:
         return True
 
     def _get(self) -> sqlite3.Connection:
-        before = self._link.inode
+        before = self._link.identity
         connection = self._link.get()
         if connection is not self._known:
             self._known = connection
             self._last = 0
             self._looked_at = float("-inf")
-            if before not in {None, self._link.inode}:
+            if before not in {None, self._link.identity}:
                 self._alarm = _REPLACED
                 self._highest = 0
         return connection

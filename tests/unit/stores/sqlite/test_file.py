@@ -10,7 +10,6 @@ import pytest
 
 from tests.conformance_store.cast import alice
 from wsauth.errors import ConfigurationError, Refused
-from wsauth.stores.migrations import VERSION_TABLE
 from wsauth.stores.sqlite.store import SQLiteStore
 
 
@@ -43,10 +42,10 @@ async def test_a_store_of_a_newer_release_is_refused(store: SQLiteStore, path: P
     """An older release does not touch what it does not know."""
     await store.aclose()
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+        connection.execute("UPDATE wsauth_version SET version_num = '9999'")
     before = path.read_bytes()
     newer = SQLiteStore(path)
-    with pytest.raises(ConfigurationError, match="made by a newer release of wsauth .*9999"):
+    with pytest.raises(ConfigurationError, match=r"made by a newer release of wsauth .*9999"):
         await newer.open()
     assert path.read_bytes() == before
 

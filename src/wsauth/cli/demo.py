@@ -1,0 +1,14 @@
+"""`wsauth demo`."""
+
+import click
+
+__all__ = ["demo"]
+
+
+@click.command
+@click.option("--port", type=click.IntRange(0, 65535), metavar="PORT", help="The port; by default a free one.")
+def demo(port: int | None) -> int:
+    """Show what wsauth does: a sample application, two users, everything in a temporary folder."""
+    from wsauth.demo import run
+
+    return run(port)

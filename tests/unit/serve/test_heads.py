@@ -1,0 +1,158 @@
+"""The strict rules for a request's head."""
+
+import pytest
+
+from wsauth.serve.heads import CHUNKED, END, BadHead, Head, host_name, read
+
+HANDSHAKE = (
+    "Host: localhost",
+    "Connection: keep-alive",
+    "Connection: x, Upgrade",
+    "UPGRADE: WebSocket",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version: 13",
+)
+
+
+def head(*lines: str, start: str = "GET / HTTP/1.1") -> Head:
+    """Read a head of these lines."""
+    return read("\r\n".join([start, *lines]).encode("latin-1") + END)
+
+
+def status(*lines: str, start: str = "GET / HTTP/1.1") -> int:
+    """Return the status with which it is refused."""
+    with pytest.raises(BadHead) as refused:
+        head(*lines, start=start)
+    assert refused.value.rule
+    return refused.value.status
+
+
+def test_a_plain_request_passes_as_it_is() -> None:
+    """Bytes over 127 in a value, an empty value and white space around it are allowed (RFC 9110 section 5.5)."""
+    found = head("Host: localhost:8080", "X-Name: \xe4", "X-Empty:", "X-Tab:\ta \t")
+    assert found == Head(
+        b"GET / HTTP/1.1\r\nHost: localhost:8080\r\nX-Name: \xe4\r\nX-Empty: \r\nX-Tab: a\r\n\r\n", False, 0
+    )
+
+
+def test_a_handshake_is_put_in_its_plainest_form() -> None:
+    """uvicorn looks at one Connection line only, so there is one."""
+    found = head(*HANDSHAKE)
+    assert found.websocket
+    assert found.raw.endswith(b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+    assert found.raw.lower().count(b"connection:") == found.raw.lower().count(b"upgrade:") == 1
+
+
+@pytest.mark.parametrize("lines", [("Upgrade: h2c", "Connection: Upgrade"), ("Upgrade: websocket",)])
+def test_another_upgrade_is_taken_out(lines: tuple[str, ...]) -> None:
+    """A server may ignore what it does not speak (RFC 9110 section 7.8); the parser then sees none."""
+    found = head("Host: localhost", *lines)
+    assert not found.websocket
+    assert b"Upgrade:" not in found.raw
+
+
+def test_the_length_of_the_body_is_known_or_chunked() -> None:
+    """Content-Length up to the limit, or Transfer-Encoding: chunked."""
+    assert head("Host: a", "Content-Length: 65536").body == 65536
+    assert head("Host: a", "Transfer-Encoding: Chunked").body == CHUNKED
+    assert status("Host: a", "Content-Length: 65537") == 413
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("Content-Length: +3",),
+        ("Content-Length: 3, 3",),
+        ("Content-Length: 3", "Content-Length: 3"),
+        ("Content-Length: 0x3",),
+        ("Content-Length:",),
+        ("Transfer-Encoding: gzip, chunked",),
+        ("Transfer-Encoding: chunked", "Transfer-Encoding: chunked"),
+        ("Transfer-Encoding: chunked", "Content-Length: 3"),
+        ("X-A: \x00",),
+        ("X-A: \n",),
+        ("X-A: \r",),
+        ("X-A: \x7f",),
+        ("X A: 1",),
+        ("X-A : 1",),
+        (" X-A: 1",),
+        (": 1",),
+        ("X-A",),
+        ("",),
+    ],
+)
+def test_what_two_readers_could_read_differently_is_refused(lines: tuple[str, ...]) -> None:
+    """Lengths that are no plain number, two framings, and lines that are not NAME: VALUE get 400."""
+    assert status("Host: localhost", *lines) == 400
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "GET /",
+        "GET / HTTP/2.0",
+        "GET / http/1.1",
+        "GET  / HTTP/1.1",
+        "GET /a b HTTP/1.1",
+        "GET /\x00 HTTP/1.1",
+        "GET /\x7f HTTP/1.1",
+        "GET /\xff HTTP/1.1",
+        "GET a HTTP/1.1",
+        "GET http://localhost/ HTTP/1.1",
+        "CONNECT localhost:80 HTTP/1.1",
+        "OPTIONS * HTTP/1.1",
+        "",
+    ],
+)
+def test_a_request_line_is_method_path_and_version(start: str) -> None:
+    """The target is an absolute path of visible ASCII, as sent."""
+    assert status("Host: localhost", start=start) == 400
+
+
+@pytest.mark.parametrize("value", ["", "a/b", "a#b", "a\tb", "user@a", "a:b", "a:123456", "[::1", "::1", "a, b"])
+def test_a_host_is_a_name_and_perhaps_a_port(value: str) -> None:
+    """A path, a user, white space or a list in it get 400 (HS-17)."""
+    assert status(f"Host: {value}") == 400
+    assert host_name(value.encode()) is None
+
+
+def test_the_name_of_a_host_has_neither_case_nor_port() -> None:
+    """What is compared with our names is the bare name."""
+    assert [host_name(each) for each in (b"LocalHost:80", b"[::1]:8080", b"127.0.0.1")] == [
+        "localhost",
+        "::1",
+        "127.0.0.1",
+    ]
+
+
+def test_one_host_is_needed() -> None:
+    """None and two get 400, also with HTTP/1.0."""
+    assert status() == status("Host: a", "host: a") == status(start="GET / HTTP/1.0") == 400
+
+
+def test_what_is_too_long_says_so() -> None:
+    """A target over 8000 bytes gets 414, more than 100 lines 431, and 8 KiB in one line only where it is a handshake."""
+    long = "X: " + "x" * 8_200
+    assert status("Host: a", start=f"GET /{'x' * 8_000} HTTP/1.1") == 414
+    assert status("Host: a", *["X: 1"] * 100) == 431
+    assert status(*HANDSHAKE, long) == 431
+    assert head("Host: a", long).body == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 8"), 426),
+        (("Sec-WebSocket-Version: 13", "X: 1"), 426),
+        (("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Version: 13"), 426),
+        (("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ"), 400),
+        (("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "X: 1"), 400),
+        (("Host: localhost", "Host: localhost\r\nContent-Length: 3"), 400),
+        (("GET", "POST"), 405),
+        (("HTTP/1.1", "HTTP/1.0"), 400),
+    ],
+)
+def test_a_handshake_that_the_library_would_refuse_in_its_own_words(change: tuple[str, str], expected: int) -> None:
+    """Version, key, body, method and HTTP version are ours to answer."""
+    start, *lines = "\r\n".join(["GET /ws HTTP/1.1", *HANDSHAKE]).replace(*change).split("\r\n")
+    assert status(*lines, start=start) == expected
