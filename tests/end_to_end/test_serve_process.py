@@ -270,6 +270,7 @@ async def test_a_signal_drains_and_ends_with_0(workers: str, number: signal.Sign
             assert await alice.ended()
         assert await served.ended() == 0
         assert served.output.count("the application is closed") == int(workers)
+        assert "ERROR" not in served.output
         assert not alive(pid)
 
 

@@ -40,9 +40,10 @@ class Credentials:
         proof: with a cookie on a request that changes something, what came as `X-CSRF-Token`, perhaps nothing;
             `None` where no proof is needed.
         address: where they came from, as far as it is known; empty if not.
+        lasting: a connection will stand on them, so that a password may open a session.
     """
 
-    __slots__ = ("address", "cookie", "kind", "proof", "secret", "source", "username")
+    __slots__ = ("address", "cookie", "kind", "lasting", "proof", "secret", "source", "username")
 
     def __init__(
         self,
@@ -61,6 +62,7 @@ class Credentials:
         self.cookie = cookie
         self.proof = proof
         self.address = ""
+        self.lasting = False
 
     def __repr__(self) -> str:
         return f"Credentials({self.kind!r}, source={self.source!r}, secret=<hidden>)"

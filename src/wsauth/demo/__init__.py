@@ -1,1 +1,5 @@
-"""`make demo`: a small FastAPI application with a page that shows what a lease is."""
+"""`wsauth demo`: the server with a chat behind it, and a page that shows what a lease is."""
+
+from wsauth.demo.running import run
+
+__all__ = ["run"]

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections import Counter
 from contextlib import suppress
 from typing import Any
 
@@ -28,7 +27,7 @@ class Room:
         """Be in the room until the socket closes."""
         waiting: asyncio.Queue[str] = asyncio.Queue(_WAITING)
         self._members[me] = waiting
-        self._tell_who_is_here()
+        self.tell_who_is_here()
         writer = asyncio.create_task(_write(socket, waiting))
         try:
             async for message in socket.iter_text():
@@ -36,7 +35,16 @@ class Room:
         finally:
             writer.cancel()
             del self._members[me]
-            self._tell_who_is_here()
+            self.tell_who_is_here()
+
+    def tell_who_is_here(self) -> None:
+        """Tell everybody who is here, in how many tabs, and as what."""
+        people: dict[str, dict[str, Any]] = {}
+        for member in sorted(self._members, key=lambda member: member.identity.subject):
+            identity = member.identity
+            found = people.setdefault(identity.subject, {"tabs": 0, "roles": list(identity.roles)})
+            found["tabs"] += 1
+        self._tell({"type": "people", "people": people})
 
     async def _say(self, me: Connection, message: str) -> None:
         text = _text(message)
@@ -46,10 +54,6 @@ class Room:
             await me.refuse("permission_denied", detail="chat:send is required")
         else:
             self._tell({"type": "chat", "from": me.identity.subject, "text": text})
-
-    def _tell_who_is_here(self) -> None:
-        count = Counter(member.identity.subject for member in self._members)
-        self._tell({"type": "people", "people": dict(sorted(count.items()))})
 
     def _tell(self, message: dict[str, Any]) -> None:
         """Queue a message for everybody: one who waits for a renewal must not hold up the others."""

@@ -75,17 +75,19 @@ class Process:
             await self._application.start()
             _settle_memory()
             servers = self._servers()
-            serving = [asyncio.create_task(server.serve()) for server in servers]
-            await asyncio.gather(*(server.accepts.wait() for server in servers))
-            self._accepting()
-            await self._stop.wait()
-            for server in servers:
-                server.refuse()
-            self._listening.close()
-            await self._drain()
-            for server in servers:
-                server.should_exit = True
-            await asyncio.gather(*serving)
+            async with asyncio.TaskGroup() as serving:
+                for server in servers:
+                    serving.create_task(server.serve())
+                for server in servers:
+                    await server.accepts.wait()
+                self._accepting()
+                await self._stop.wait()
+                for server in servers:
+                    server.refuse()
+                self._listening.close()
+                await self._drain()
+                for server in servers:
+                    server.should_exit = True
         finally:
             await self._application.aclose()
 

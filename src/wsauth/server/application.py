@@ -1,12 +1,12 @@
 """The control plane of one process, put together."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, cast
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -39,9 +39,13 @@ class ControlPlane:
     Args:
         settings: the configuration.
         urls: what is served where.
+        pages: make the routes beside the HTTP API: what stands at `/`.
+
+    Attributes:
+        plane: what every part has at hand.
     """
 
-    def __init__(self, settings: Settings, urls: Urls) -> None:
+    def __init__(self, settings: Settings, urls: Urls, pages: Callable[[Plane], APIRouter] = page_routes) -> None:
         port = port_of(urls)
         backend = backend_of(settings, port=port)
         local = backend.local
@@ -49,10 +53,10 @@ class ControlPlane:
             raise ConfigurationError("the server needs its own users")
         self._guard = guard_of(settings, backend, port=port)
         self._draining = False
-        plane = Plane(settings, self._guard, local, urls, draining=lambda: self._draining)
-        self._http = public_api(plane)
+        self.plane = Plane(settings, self._guard, local, urls, draining=lambda: self._draining)
+        self._http = public_api(self.plane, pages)
         self._upstreams = _upstreams(settings)
-        self.admin: ASGIApp = admin_api(plane)
+        self.admin: ASGIApp = admin_api(self.plane)
         self.public: ASGIApp = WebSocketAuthMiddleware(self._answer, guard=self._guard)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,7 +80,7 @@ class ControlPlane:
         await self._guard.aclose()
 
 
-def public_api(plane: Plane) -> ASGIApp:
+def public_api(plane: Plane, pages: Callable[[Plane], APIRouter] = page_routes) -> ASGIApp:
     """Return the application that answers HTTP on the public listener."""
     problems = Problems(plane.guard.bus, plane.guard.backend.clock)
     app = FastAPI(
@@ -89,7 +93,7 @@ def public_api(plane: Plane) -> ASGIApp:
         redirect_slashes=False,
     )
     problems.install(app)
-    for routes in (login_routes, session_routes, ticket_routes, verify_routes, known_routes, page_routes):
+    for routes in (login_routes, session_routes, ticket_routes, verify_routes, known_routes, pages):
         app.include_router(routes(plane))
 
     @app.get("/openapi.json", include_in_schema=False, dependencies=[Depends(somebody)])

@@ -80,12 +80,10 @@ class Sessions:
     ) -> Known:
         """Open a session for whoever has this password.
 
-        Unknown users, wrong passwords and disabled users get the same answer in the same time (ASVS 6.3.8).
-
         Raises:
             Refused: `credentials_invalid`; or `unavailable`: too many are waiting.
         """
-        user = await self._check(username, password)
+        user = await self.authenticate(username, password)
         now = self._clock.now()
         session = Session(
             id=secrets.token_urlsafe(24),
@@ -105,7 +103,14 @@ class Sessions:
         self._bus.publish(events.LoggedIn(at=now, identity=identity_of(known, self.limits), address=address))
         return known
 
-    async def _check(self, username: str, password: str) -> User:
+    async def authenticate(self, username: str, password: str) -> User:
+        """Return whose password it is, without opening a session.
+
+        Unknown users, wrong passwords and disabled users get the same answer in the same time (ASVS 6.3.8).
+
+        Raises:
+            Refused: `credentials_invalid`; or `unavailable`: too many are waiting.
+        """
         user = await self._users.find(username)
         usable = user is not None and not user.disabled and not user.service and user.password_hash
         if user is not None and user.password_until is not None and user.password_until <= self._clock.now():

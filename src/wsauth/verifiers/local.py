@@ -50,6 +50,8 @@ class LocalVerifier:
         Raises:
             Refused: they are ours and bad; or `csrf_failed`: a cookie came without the proof it needs.
         """
+        if credentials.kind == "password" and not credentials.lasting:
+            return _identity(await self._sessions.authenticate(credentials.username, credentials.secret), "password")
         if credentials.kind == "password":
             known = await self._sessions.login(
                 credentials.username, credentials.secret, "connection", address=credentials.address
@@ -75,14 +77,15 @@ class LocalVerifier:
         user = await self._users.of_key(key)
         if user is None:
             raise Refused("token_invalid", "it is no API key of ours, or its service is disabled")
-        return _service(user)
+        return _identity(user, "key")
 
 
-def _service(user: User) -> Identity:
+def _identity(user: User, kind: str) -> Identity:
+    """Return whom a credential without a session is."""
     return Identity(
         user.username,
         issuer=OWN_ISSUER,
         roles=user.roles,
         grants=user.grants,
-        claims={"epoch": user.epoch, "kind": "key"},
+        claims={"epoch": user.epoch, "kind": kind},
     )

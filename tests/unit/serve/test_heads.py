@@ -131,7 +131,7 @@ def test_one_host_is_needed() -> None:
 
 
 def test_what_is_too_long_says_so() -> None:
-    """A target over 8000 bytes gets 414, more than 100 lines 431, and 8 KiB in one line only where it is a handshake."""
+    """A target over 8000 bytes gets 414, more than 100 lines 431, and 8 KiB in one line of a handshake too."""
     long = "X: " + "x" * 8_200
     assert status("Host: a", start=f"GET /{'x' * 8_000} HTTP/1.1") == 414
     assert status("Host: a", *["X: 1"] * 100) == 431

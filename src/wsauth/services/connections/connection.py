@@ -134,6 +134,7 @@ class Connection:
         """Have credentials verified within the route's time. Next: `answer`."""
         path, timeout = self.machine.about.path, self.machine.policy.auth_timeout
         question.credentials.address = self.machine.about.address
+        question.credentials.lasting = True
         try:
             async with asyncio.timeout(timeout):
                 return await self._service.authentication.verify(question.credentials, path, self._origin)

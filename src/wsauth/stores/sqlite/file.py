@@ -17,7 +17,7 @@ from typing import Final
 from wsauth.errors import ConfigurationError, Refused
 from wsauth.stores.migrations import HEAD, VERSION_TABLE, known
 
-__all__ = ["DatabaseFile", "Identity", "refused", "trouble"]
+__all__ = ["DatabaseFile", "Identity", "Inode", "refused", "trouble"]
 
 Inode = tuple[int, int]
 Identity = tuple[Inode, Inode | None]
@@ -70,6 +70,7 @@ class DatabaseFile:
         self.path = Path(path).absolute()
         self._busy_timeout = busy_timeout
         self._mutex = Lock()
+        self._connections = 0
         self._opened: Identity | None = None
         self._companions: dict[Path, Inode] = {}
 
@@ -89,7 +90,7 @@ class DatabaseFile:
             before = self.identity()
             if before is None:
                 raise Refused("unavailable", "the store's file is gone")
-            if self._opened not in {None, before}:
+            if self._opened is not None and self._opened[0] != before[0]:
                 self._leave_companions()
             connection = self._connect()
             try:
@@ -105,10 +106,21 @@ class DatabaseFile:
             except BaseException:
                 connection.close()
                 raise
+            self._connections += 1
             self._opened = identity
             companions = (self._beside("-wal"), self._beside("-shm"))
             self._companions = {path: inode for path in companions if (inode := _inode(path)) is not None}
             return connection, identity
+
+    def disconnect(self, connection: sqlite3.Connection) -> None:
+        """Close a connection that `connect` has returned."""
+        with self._mutex:
+            connection.close()
+            self._connections -= 1
+            if not self._connections:
+                # From now on the inodes may be those of other files.
+                self._opened = None
+                self._companions = {}
 
     def prepare(self) -> None:
         """Make the file if there is none, and bring it to the newest schema; of several processes one does it.

@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import suppress
 
 from wsauth.errors import Refused
-from wsauth.stores.sqlite.file import DatabaseFile, Identity
+from wsauth.stores.sqlite.file import DatabaseFile, Identity, Inode
 
 __all__ = ["Link"]
 
@@ -16,14 +16,15 @@ class Link:
     files, by which `DatabaseFile` knows them.
 
     Attributes:
-        identity: which file is open.
+        inode: which file is open, or was last.
     """
 
     def __init__(self, file: DatabaseFile, *, writes: bool = False) -> None:
-        self.identity: Identity | None = None
+        self.inode: Inode | None = None
         self._file = file
         self._writes = writes
         self._connection: sqlite3.Connection | None = None
+        self._identity: Identity | None = None
         self._suspect = False
 
     def get(self) -> sqlite3.Connection:
@@ -37,12 +38,14 @@ class Link:
         if identity is None:
             # If it comes back it may be the same, with what was committed beside it: the connection stays.
             raise Refused("unavailable", "the store's file is gone")
-        if self._connection is not None and identity == self.identity and not self._suspect:
-            return self._connection
-        if self.identity is not None and identity[0] == self.identity[0] and identity[1] != self.identity[1]:
-            # The connections of a process share what they know of it, so a new one would be no better.
-            raise Refused("unavailable", "the store's -wal file was removed; restart every process that uses the store")
-        connection, self.identity = self._file.connect(writes=self._writes)
+        if self._connection is not None and self._identity is not None:
+            if identity == self._identity and not self._suspect:
+                return self._connection
+            if identity[0] == self._identity[0] and identity[1] != self._identity[1]:
+                # The connections of a process share what they know of it, so a new one would be no better.
+                raise Refused("unavailable", "the store's -wal file was removed; restart every process that uses it")
+        connection, self._identity = self._file.connect(writes=self._writes)
+        self.inode = self._identity[0]
         self.close()
         self._connection = connection
         return connection
@@ -53,7 +56,7 @@ class Link:
         Raises:
             Refused: `unavailable`: it is not.
         """
-        if self._file.identity() != self.identity:
+        if self._file.identity() != self._identity:
             raise Refused("unavailable", "the store's file was taken away")
 
     def undo(self) -> None:
@@ -72,4 +75,4 @@ class Link:
         connection, self._connection = self._connection, None
         self._suspect = False
         if connection is not None:
-            connection.close()
+            self._file.disconnect(connection)

@@ -10,7 +10,7 @@ from typing import Final
 from wsauth.core.feed import Row
 from wsauth.interfaces.feed import Seen
 from wsauth.stores.sql.feed import FEED_COLUMNS, read_row
-from wsauth.stores.sqlite.file import DatabaseFile
+from wsauth.stores.sqlite.file import DatabaseFile, Inode
 from wsauth.stores.sqlite.link import Link
 
 __all__ = ["Watcher"]
@@ -40,6 +40,7 @@ class Watcher:
         self._wake = Event()
         self._stopping = False
         self._known: sqlite3.Connection | None = None
+        self._inode: Inode | None = None
         self._alarm = ""
         self._version = -1
         self._last = 0
@@ -118,15 +119,16 @@ class Watcher:
         return True
 
     def _get(self) -> sqlite3.Connection:
-        before = self._link.identity
         connection = self._link.get()
+        inode = self._link.inode
         if connection is not self._known:
             self._known = connection
             self._last = 0
             self._looked_at = float("-inf")
-            if before not in {None, self._link.identity}:
+            if self._inode not in {None, inode}:
                 self._alarm = _REPLACED
                 self._highest = 0
+            self._inode = inode
         return connection
 
     def _report(self, error: Exception) -> None:

@@ -230,7 +230,7 @@ async def test_a_log_that_is_removed_is_noticed(store: SQLiteStore, path: Path) 
 
     with pytest.raises(Refused, match="taken away"):
         await store.engine.write(work)
-    await unavailable(store, because="-wal file was removed; restart")
+    await unavailable(store, because="-wal file was removed; restart every process")
     await store.aclose()
     again = SQLiteStore(path)
     await again.open()

@@ -76,6 +76,17 @@ async def test_without_the_file_it_is_silent(store: SQLiteStore, path: Path, cap
         await eventually(lambda: reading.rows)
 
 
+async def test_a_reader_that_starts_again_finds_another_log(store: SQLiteStore, path: Path) -> None:
+    """Whoever closes the file last removes `-wal`, as it should be; what is there later is no alarm."""
+    with Reading(store) as reading:
+        await eventually(lambda: reading.seen)
+    path.with_name("takes its inode").touch()
+    await store.feed.publish([row("a")])
+    with Reading(store) as again:
+        await eventually(lambda: again.rows)
+    assert again.alarms == []
+
+
 async def test_a_locked_store_is_read(store: SQLiteStore, path: Path) -> None:
     """Whoever writes for a long time keeps no process from reading."""
     with Reading(store) as reading, closing(sqlite3.connect(path, isolation_level=None)) as other:

@@ -12,7 +12,13 @@ _EPOCH = sa.BigInteger
 
 def upgrade() -> None:
     """Make everything that release 0.2 keeps."""
+    _make_users()
+    _make_sessions()
+    _make_keys()
     _make_feed()
+
+
+def _make_users() -> None:
     op.create_table(
         "users",
         sa.Column("folded", sa.Text, primary_key=True),
@@ -27,6 +33,9 @@ def upgrade() -> None:
         sa.Column("password_until", _TIME),
         sa.Column("key_tag", sa.LargeBinary, unique=True),
     )
+
+
+def _make_sessions() -> None:
     op.create_table(
         "sessions",
         sa.Column("id", sa.Text, primary_key=True),
@@ -49,6 +58,9 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("tickets_end", "tickets", ["expires_at"])
+
+
+def _make_keys() -> None:
     op.create_table(
         "keys",
         sa.Column("key_id", sa.Text, primary_key=True),
