@@ -25,7 +25,7 @@ _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 @click.option("--ticket-stdin", is_flag=True, help="The first line of standard input is a ticket.")
 @config_option
 def connect(
-    url: str, user: str | None, password_stdin: bool, token_stdin: bool, ticket_stdin: bool, config: Path | None
+    url: str, *, user: str | None, password_stdin: bool, token_stdin: bool, ticket_stdin: bool, config: Path | None
 ) -> int:
     """Connect to the WebSocket URL.
 
@@ -38,23 +38,24 @@ def connect(
         raise click.UsageError("give one of --user, --token-stdin and --ticket-stdin")
     if password_stdin and user is None:
         raise click.UsageError("--password-stdin goes with --user NAME")
-    secret_kind = "password" if user is not None else "token" if token_stdin else "ticket" if ticket_stdin else ""
-    _check_url(url, secret_kind)
+    kind = "password" if user is not None else "token" if token_stdin else "ticket" if ticket_stdin else ""
+    _check_url(url, private=user is not None)
     lines = Lines()
     piped = password_stdin or token_stdin or ticket_stdin
-    login = Login(secret_kind, _secret(secret_kind, lines, piped=piped), user or "") if secret_kind else None
+    login = Login(kind, _secret(kind, lines, piped=piped), user or "") if kind else None
     return asyncio.run(Conversation(url, login, lines).run())
 
 
-def _check_url(url: str, secret_kind: str) -> None:
+def _check_url(url: str, *, private: bool) -> None:
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        good = parts.scheme in ("ws", "wss") and parts.hostname and parts.port != 0
+        good = good and parts.username is None and not parts.fragment
     except ValueError:
-        host = None
-    if not host or parts.scheme not in ("ws", "wss") or parts.username is not None or parts.fragment:
+        parts, good = urlsplit(""), False
+    if not good:
         raise click.UsageError("URL: write ws://HOST:PORT/PATH or wss://HOST/PATH, without user and password")
-    if secret_kind == "password" and parts.scheme == "ws" and host not in _LOOPBACK:
+    if private and parts.scheme == "ws" and parts.hostname not in _LOOPBACK:
         raise click.UsageError("URL: over ws:// everybody on the way reads the password; write wss://")
 
 

@@ -128,7 +128,8 @@ class Conversation:
     async def _heed(self, message: dict[str, Any], socket: ClientConnection) -> None:
         kind = message["type"]
         password = self._login is not None and self._login.kind == "password"
-        if password and not self._asked and (kind == "auth_required" or not message.get("subject")):
+        nobody = kind == "auth_required" or (kind == "auth_success" and message.get("subject") is None)
+        if password and nobody and not self._asked:
             self._asked = True
             await self._sign_in(socket)
         elif kind == "auth_success":

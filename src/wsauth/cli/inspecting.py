@@ -158,8 +158,12 @@ async def _revocations(opened: Opened) -> Revocations:
     backend, first = opened.backend, loop.create_future()
     now = backend.clock.now
 
+    def take(seen: Seen) -> None:
+        if not first.done():
+            first.set_result(seen)
+
     def tell(seen: Seen) -> None:
-        loop.call_soon_threadsafe(lambda: first.done() or first.set_result(seen))
+        loop.call_soon_threadsafe(take, seen)
 
     backend.reader.start(tell, now)
     try:

@@ -34,7 +34,7 @@ def moment(at: float | None) -> str:
 def span(seconds: float) -> str:
     """Return a duration for people, in its two largest units: `4 min 51 s`."""
     left = max(0, int(seconds))
-    parts = []
+    parts: list[str] = []
     for size, unit in _UNITS:
         count, left = divmod(left, size)
         if count or (unit == "s" and not parts):

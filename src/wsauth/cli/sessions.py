@@ -58,6 +58,7 @@ def list_(config: Path | None, as_json: bool, subject: str | None) -> None:
 @json_option
 def revoke(
     session_id: str | None,
+    *,
     subject: str | None,
     issuer: str | None,
     everything: bool,

@@ -41,6 +41,7 @@ def users() -> None:
 @json_option
 def add(
     name: str,
+    *,
     roles: tuple[str, ...],
     grants: tuple[str, ...],
     service: bool,
@@ -145,6 +146,7 @@ def show(name: str, config: Path | None, as_json: bool) -> None:
 @json_option
 def set_roles(
     name: str,
+    *,
     roles: tuple[str, ...],
     grants: tuple[str, ...],
     no_roles: bool,

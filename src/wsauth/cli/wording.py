@@ -1,6 +1,7 @@
 """What a server says, in one readable line: control messages, refusals and closings. It may be anybody's server."""
 
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 from wsauth.cli.output import clean
@@ -46,7 +47,7 @@ def line(message: dict[str, Any]) -> str:
     return say(message) if say else f"the server says {clean(message['type'])}"
 
 
-def problem_line(status: int, body: bytes) -> str:
+def problem_line(status: int, body: bytes | bytearray) -> str:
     """Return the refusal of a handshake in words."""
     try:
         problem = json.loads(body)
@@ -107,13 +108,23 @@ def _refusal(told: dict[str, Any], text: object) -> str:
     return f"{clean(text)} ({clean(told['code'])}{f'; {said}' if said else ''})" if "code" in told else clean(text)
 
 
-_SAY: Final = {
+def _expiring(message: dict[str, Any]) -> str:
+    return f"the lease ends in {clean(message.get('expires_in'))} s"
+
+
+def _changed(message: dict[str, Any]) -> str:
+    return f"rights have changed: {'; '.join(_rights(message)) or 'none are left'}"
+
+
+def _refused(message: dict[str, Any]) -> str:
+    return f"message {clean(message.get('message'))} was refused: {_refusal(message, message.get('detail'))}"
+
+
+_SAY: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "auth_required": _required,
     "auth_success": _success,
     "auth_error": _error,
-    "auth_expiring": lambda message: f"the lease ends in {clean(message.get('expires_in'))} s",
-    "auth_changed": lambda message: f"rights have changed: {'; '.join(_rights(message)) or 'none are left'}",
-    "auth_refused": lambda message: (
-        f"message {clean(message.get('message'))} was refused: {_refusal(message, message.get('detail'))}"
-    ),
+    "auth_expiring": _expiring,
+    "auth_changed": _changed,
+    "auth_refused": _refused,
 }

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -127,15 +127,17 @@ def _listening(
     Raises:
         ConfigurationError: none is.
     """
-    ports = range(_PORT, _PORT + _TRIED) if port is None else range(port, port + 1)
-    for each in ports:
-        settings = settings_at(each)
-        try:
-            return settings, listen(settings, until)
-        except ConfigurationError:
-            if each == ports[-1]:
-                raise
-    raise ConfigurationError("there is no port to try")
+
+    def listening(at: int) -> tuple[Settings, Listening]:
+        settings = settings_at(at)
+        return settings, listen(settings, until)
+
+    if port is not None:
+        return listening(port)
+    for each in range(_PORT, _PORT + _TRIED):
+        with suppress(ConfigurationError):
+            return listening(each)
+    return listening(_PORT)
 
 
 def _text(url: str, passwords: dict[str, str]) -> str:

@@ -199,15 +199,18 @@ class Guard:
 
         return subscribe
 
-    async def issue_ticket(self, identity: Identity, *, path: str | None = None, origin: str | None = None) -> str:
+    async def issue_ticket(
+        self, identity: Identity, *, path: str | None = None, origin: str | None = None, ttl: float | None = None
+    ) -> str:
         """Return a single-use ticket for somebody, for `?ticket=`, the subprotocol or a message.
 
         Args:
             identity: whom it lets in; its `expires_at` bounds the lease that the ticket opens.
             path: the only path it is good at.
             origin: the only page it is good for.
+            ttl: seconds for which it is good, instead of `ticket_ttl`.
         """
-        ticket = await self._tickets.issue(identity, path, origin)
+        ticket = await self._tickets.issue(identity, path, origin, ttl)
         self.bus.publish(events.TicketIssued(at=self._clock.now(), identity=identity, path=path, origin=origin))
         return ticket
 

@@ -6,7 +6,7 @@ does (granian blocks a close until the pending receive has returned), and TCP en
 daphne's own close knows no reason, and of the codes below 3000 only 1000.
 """
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
 from wsauth.integrations.asgi.types import AsgiMessage, Scope, Send
@@ -63,7 +63,7 @@ def server_of(scope: Scope, send: Send) -> Server:
     """Return the server that called the application."""
     denies = "websocket.http.response" in (scope.get("extensions") or ())
     owner = getattr(send, "__self__", None)
-    if owner is not None and type(owner).__module__.startswith("uvicorn.protocols.websockets."):
+    if owner is not None and _is_uvicorn(type(owner).__mro__):
         return Server(wakes=True, denies=denies, owner=owner)
     return Server(wakes=False, denies=denies)
 
@@ -81,3 +81,9 @@ def sender_of(send: Send) -> Send:
             await send(message)
 
     return send_or_close
+
+
+@lru_cache
+def _is_uvicorn(classes: tuple[type, ...]) -> bool:
+    """Tell whether it is uvicorn's WebSocket protocol, or a subclass such as that of `wsauth.serve`."""
+    return any(base.__module__.startswith("uvicorn.protocols.websockets.") for base in classes)

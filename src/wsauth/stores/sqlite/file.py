@@ -49,6 +49,8 @@ def trouble(error: BaseException) -> bool:
     """Tell whether an error says that the store cannot be reached, and is no bug."""
     if isinstance(error, Refused):
         return error.code == "unavailable"
+    if isinstance(error, OSError):
+        return True
     return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _TROUBLE
 
 
@@ -198,7 +200,7 @@ class DatabaseFile:
 def _inode(path: Path) -> Inode | None:
     try:
         found = path.stat()
-    except FileNotFoundError:
+    except OSError:  # whatever keeps us from seeing it keeps SQLite from opening it
         return None
     return found.st_dev, found.st_ino
 

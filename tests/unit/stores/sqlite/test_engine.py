@@ -190,6 +190,19 @@ async def test_a_removed_file_is_not_made_again(store: SQLiteStore, path: Path) 
     assert await store.users.find("alice") is not None
 
 
+async def test_a_folder_that_is_gone_is_no_crash(store: SQLiteStore, path: Path) -> None:
+    """The whole folder is moved away and back."""
+    await store.users.add(alice())
+    folder = path.parent
+    aside = folder.rename(folder.with_name("aside"))
+    folder.write_text("a file in the folder's place")
+    await unavailable(store, because="file is gone")
+    folder.unlink()
+    aside.rename(folder)
+    await available(store, "bob")
+    assert await store.users.find("alice") is not None
+
+
 async def test_a_replaced_file_is_the_store_from_then_on(store: SQLiteStore, path: Path, copied: Path) -> None:
     """Two stores go over to another file: what they write is there for both and for those who open it later."""
     second = SQLiteStore(path)
