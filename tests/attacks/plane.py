@@ -31,7 +31,9 @@ __all__ = [
     "ending",
     "explained",
     "lines",
+    "MIRROR",
     "mirror",
+    "nobody",
     "plane",
     "populate",
     "quiet",
@@ -44,6 +46,7 @@ ORIGIN = "https://app.example.com"
 EVIL = "https://evil.example"
 PASSWORD = secret(token_urlsafe(18), "the password of everybody at the server")
 PEOPLE = ("alice", "bob", "mallory", "carol", "dave", "erin", "frank")
+SERVICES = ("probe", "robot")
 PROXIED = {"X-Forwarded-Proto": "https"}
 """What a proxy says that ends TLS in front of the server."""
 PATIENCE = 5.0
@@ -56,13 +59,14 @@ class Plane:
 
     Attributes:
         serving: its process.
-        key: the API key of a service, which is nobody's business but the next client's.
+        keys: of the services; `probe` is nobody's business but the next client's.
         headers: what every request to it carries.
+        tls: what trusts its certificate.
     """
 
-    def __init__(self, serving: Serving, key: str, headers: Mapping[str, str], tls: Any = True) -> None:
+    def __init__(self, serving: Serving, keys: Mapping[str, str], headers: Mapping[str, str], tls: Any = True) -> None:
         self.serving = serving
-        self.key = key
+        self.keys = keys
         self.headers = headers
         self.tls = tls
         self.http = httpx2.AsyncClient(base_url=serving.http, headers=dict(headers), verify=tls, trust_env=False)
@@ -178,8 +182,8 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-async def populate(folder: Path, config: str) -> str:
-    """Write the configuration and make the people, who all have the password, and a service; return its API key."""
+async def populate(folder: Path, config: str) -> dict[str, str]:
+    """Write the configuration and make the people, who all have the password, and services; return their API keys."""
     file = folder / "wsauth.toml"
     file.write_text(config, "utf-8")
     backend = backend_of(load(file, {}), follows=False)
@@ -190,10 +194,9 @@ async def populate(folder: Path, config: str) -> str:
         hashed = await local.passwords.hash(PASSWORD)
         for name in PEOPLE:
             await local.users.add_hashed(name, hashed, roles=["member"])
-        _, key = await local.users.add_service("probe", roles=["member"])
+        return {name: secret((await local.users.add_service(name))[1], f"the API key of {name}") for name in SERVICES}
     finally:
         await backend.aclose()
-    return secret(key, "the API key of the probe")
 
 
 @asynccontextmanager
@@ -215,12 +218,12 @@ async def plane(
         tls: what trusts its certificate.
         environ: of the process.
     """
-    remembered = folder / "probe.json"
+    remembered = folder / "keys.json"
     if not remembered.exists():
         remembered.write_text(json.dumps(await populate(folder, config)), "utf-8")
-    key = json.loads(remembered.read_text("utf-8"))
+    keys = json.loads(remembered.read_text("utf-8"))
     async with serving(folder, *arguments, config=config, environ=environ) as process:
-        found = Plane(process, key, headers or {}, tls)
+        found = Plane(process, keys, headers or {}, tls)
         try:
             yield found
         finally:
@@ -274,6 +277,15 @@ async def turned_away(server: Plane, opening: connect) -> str:
     return code
 
 
+async def nobody(opening: connect) -> None:
+    """See that a handshake shows nothing that the server takes for a credential: it is refused, or asked for one."""
+    try:
+        async with opening as socket, asyncio.timeout(PATIENCE):
+            assert json.loads(await socket.recv())["type"] == "auth_required"
+    except InvalidStatus as error:
+        assert 400 <= error.response.status_code < 500
+
+
 async def ending(socket: ClientConnection, within: float = PATIENCE) -> tuple[str, str]:
     """Wait until the server closes, and return the code and the id of the reason."""
     try:
@@ -297,7 +309,7 @@ async def quiet(socket: ClientConnection, text: str = "still here") -> None:
 async def serves_the_next(server: Plane) -> None:
     """See that the process lives and lets the next client in."""
     assert server.serving.alive
-    async with server.as_(server.key) as socket:
+    async with server.as_(server.keys["probe"]) as socket:
         await quiet(socket, "next")
 
 

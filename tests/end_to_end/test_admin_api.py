@@ -159,7 +159,13 @@ async def test_a_removed_user_is_gone(desk: Office) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"disabled": True, "reset_password": True}, {"roles": ["x"], "disabled": True}, {"reset_password": False}],
+    [
+        {},
+        {"disabled": True, "reset_password": True},
+        {"roles": ["x"], "disabled": True},
+        {"reset_password": False},
+        {"reset_password": 1},
+    ],
 )
 async def test_a_change_is_one_change(desk: Office, body: object) -> None:
     """Nothing and several things at once are refused, and nothing of them is done."""
@@ -173,7 +179,8 @@ async def test_somebody_remains_who_may_administer(tmp_path: Path) -> None:
     async with office(tmp_path) as desk:
         await desk.add("former", grants=["wsauth:admin"])
         await desk.do("PATCH", "/users/former", {"disabled": True})
-        for body in ({"grants": []}, {"grants": ["wsauth:revoke"]}, {"disabled": True}):
+        worse: list[object] = [{"grants": []}, {"grants": ["wsauth:revoke"]}, {"disabled": True}]
+        for body in worse:
             assert await desk.refused("PATCH", "/users/admin", body) == "409 conflict"
         assert await desk.refused("DELETE", "/users/admin") == "409 conflict"
         await desk.do("PATCH", "/users/former", {"disabled": False})

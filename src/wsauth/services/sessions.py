@@ -157,7 +157,7 @@ class Sessions:
         if proof is None or not self._mac.check(proof.message, proof.tag):
             raise Refused("token_invalid", "it is no refresh token of ours")
         now = self._clock.now()
-        done = await self._sessions.refresh(proof.session_id, proof.generation, self.limits, now, "")
+        done = await self._sessions.refresh(proof.session_id, proof.generation, self.limits, now)
         if done.outcome == "reused":
             reused = events.TokenReused(at=now, subject=done.subject, session_id=proof.session_id)
             self._bus.publish(reused)

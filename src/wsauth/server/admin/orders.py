@@ -1,9 +1,9 @@
 """Orders: revocations, after which nobody comes back with what they had, and disconnections, after which they may."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
 
 from wsauth.core import events
 from wsauth.core.identity import Identity
@@ -14,11 +14,21 @@ from wsauth.server.plane import Body, Plane
 from wsauth.server.problems import Unfit
 from wsauth.services.connections.connections import Report as Reported
 
-__all__ = ["order_routes", "status_of", "under_way"]
+__all__ = ["Confirmed", "order_routes", "status_of", "under_way"]
 
 _UNDER_WAY: Final = "Not every connection is closed yet: ask again by the report's id."
 
 Name = Annotated[str, Field(min_length=1, max_length=2048)]
+
+
+def _confirmed(value: bool) -> bool:
+    if not value:
+        raise ValueError("leave it out, or write true")
+    return value
+
+
+# Not Literal[True]: that takes 1 as well, and what cannot be taken back is asked for by exactly this word.
+Confirmed = Annotated[bool, AfterValidator(_confirmed), WithJsonSchema({"type": "boolean", "const": True})]
 
 
 class Disconnection(Body):
@@ -38,7 +48,7 @@ class Revocation(Body):
     issuer: Name | None = None
     session_id: Name | None = None
     token_id: Name | None = None
-    all: Literal[True] | None = None
+    all: Confirmed | None = None
 
 
 def order_routes(plane: Plane) -> APIRouter:

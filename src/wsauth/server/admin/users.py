@@ -1,7 +1,7 @@
 """Users: add, change and remove them. A password is drawn here and shown once; nobody reads or chooses another's."""
 
 import asyncio
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 from pydantic import Field
@@ -10,7 +10,7 @@ from wsauth.core.users import User as StoredUser
 from wsauth.errors import Refused
 from wsauth.server.admin.access import ADMIN, permitted
 from wsauth.server.admin.answers import AddedUser, ChangedUser, Ended, Report, User
-from wsauth.server.admin.orders import status_of, under_way
+from wsauth.server.admin.orders import Confirmed, status_of, under_way
 from wsauth.server.admin.paging import After, Limit, Page, page_of
 from wsauth.server.plane import Body, Plane
 from wsauth.server.problems import Unfit
@@ -38,8 +38,8 @@ class UserChange(Body):
     roles: Names | None = None
     grants: Names | None = None
     disabled: bool | None = None
-    reset_password: Literal[True] | None = None
-    reset_key: Literal[True] | None = None
+    reset_password: Confirmed | None = None
+    reset_key: Confirmed | None = None
 
     @property
     def changes(self) -> int:
