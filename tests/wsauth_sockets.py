@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
+from pwdlib.hashers.argon2 import Argon2Hasher
 
 from tests.attacks.wire import Answer, Frame, Wire, frame, request, wire
 from tests.leaks import secret
@@ -27,6 +28,7 @@ __all__ = [
     "is_ready",
     "new_password",
     "note_secrets",
+    "people",
     "port_of",
     "pulse",
     "refusal",
@@ -52,6 +54,18 @@ def port_of(url: str) -> int:
 def bearer(token: str) -> dict[str, str]:
     """Return the header that presents a token."""
     return {"Authorization": f"Bearer {token}"}
+
+
+async def people(at: Serving, names: Sequence[str], *, roles: Sequence[str] = ()) -> str:
+    """Import these people, which is one command, and return the password that they share."""
+    password = new_password("everybody")
+    hashed = Argon2Hasher(time_cost=2, memory_cost=19456, parallelism=1).hash(password)
+    lines = [json.dumps({"username": name, "password_hash": hashed, "roles": list(roles)}) for name in names]
+    file = at.folder / f"people-{token_hex(4)}.jsonl"
+    file.write_text("\n".join(lines) + "\n", "utf-8")
+    done = await at.command("users", "import", str(file))
+    assert done.status == 0, done.err
+    return password
 
 
 class Sockets(AsyncExitStack):

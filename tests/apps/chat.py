@@ -183,7 +183,7 @@ async def called(verb: str, asked: dict[str, str]) -> Any:
         return None
     if verb == "ticket":
         identity = Identity(asked.pop("subject"), issuer=ISSUER)
-        return await guard.issue_ticket(identity, **asked)
+        return await guard.issue_ticket(identity, path=asked.get("path"), origin=asked.get("origin"))
     report: Report
     if verb == "revoke":
         report = await guard.revoke(**asked)

@@ -253,7 +253,7 @@ async def test_only_a_bearer_with_the_grant_may_ask(desk: Office) -> None:
     password = await desk.add("grace", roles=["wsauth"])
     token = await desk.token("grace", password)
     assert await desk.refused("GET", "/users", token=token) == "403 permission_denied"
-    assert await desk.refused("GET", "/users", token="x.y.z") == "401 credentials_invalid"
+    assert await desk.refused("GET", "/users", token="x.y.z") == "401 token_invalid"
     admin = await desk.server.login("admin", ADMIN)
     async with httpx2.AsyncClient(base_url=f"{desk.server.admin}/admin/api") as nobody:
         reply = await nobody.get("/users")

@@ -1,6 +1,7 @@
-"""The demo, as two people see it: two tabs in Chromium, each signed in as somebody else."""
+"""The demo, as two people see it: Chromium windows with cookies of their own, each signed in as somebody."""
 
 import asyncio
+import os
 import re
 import signal
 import sys
@@ -8,17 +9,19 @@ from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx2
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.leaks import keep
+from tests.leaks import keep, secret
 from tests.lifeline import hold, release
 
 PATIENCE = 15.0  # seconds
 LEASE = 14  # seconds
 ID = re.compile(r"^[a-z2-9]{12}$")
+ADDRESS = r"wsauth demo: (http://127\.0\.0\.1:\d+)$"
 
 
 @dataclass
@@ -45,10 +48,12 @@ class Demo:
 
 
 @asynccontextmanager
-async def started(*arguments: str) -> AsyncGenerator[Demo]:
-    """Run the demo, and stop it if the block did not."""
+async def started(port: int | None, lease: float = 45, folder: Path | None = None) -> AsyncGenerator[Demo]:
+    """Run the demo, with its temporary files in a folder, and stop it if the block did not."""
+    environ = os.environ if folder is None else os.environ | {"TMPDIR": str(folder)}
+    run = f"import sys; from wsauth.demo import run; sys.exit(run({port}, {lease}))"
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "wsauth.demo", *arguments, stdout=PIPE, stderr=STDOUT, start_new_session=True
+        sys.executable, "-c", run, stdout=PIPE, stderr=STDOUT, env=environ, start_new_session=True
     )
     hold(process.pid)
     demo = Demo(process)
@@ -65,10 +70,10 @@ async def started(*arguments: str) -> AsyncGenerator[Demo]:
 
 
 @pytest.fixture(scope="module")
-async def demo(anyio_backend: str) -> AsyncGenerator[Demo]:
+async def demo(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Demo]:
     """Run the demo on a free port and read what it prints."""
-    async with started("--port", "0", "--lease", str(LEASE)) as running:
-        running.url = (await running.until(r"wsauth demo: (http://127\.0\.0\.1:\d+)$"))[1]
+    async with started(0, LEASE, tmp_path_factory.mktemp("demo")) as running:
+        running.url = (await running.until(ADDRESS))[1]
         for name in ("alice", "bob"):
             running.passwords[name] = (await running.until(rf"^    {name} +(\S+)"))[1]
         yield running
@@ -112,22 +117,40 @@ async def test_a_wrong_password_is_refused(chromium_browser: Browser, demo: Demo
 
 
 async def test_the_lease_runs_down_and_is_renewed(chromium_browser: Browser, demo: Demo) -> None:
-    """The seconds go down until a newer token brings a new lease on the open socket, by itself."""
+    """The seconds go down until the page refreshes the session, and the open socket has a new lease."""
     async with tab(chromium_browser, demo, "bob") as page:
         await expect(page.locator("#who")).to_have_text("bob")
         await expect(page.locator("#events")).to_contain_text("Connected as bob")
         await expect(page.locator("#seconds")).to_have_text(re.compile(r"^[5-9]$"))
         await expect(page.locator("#events")).to_contain_text("Renewed on the open socket", timeout=PATIENCE * 1000)
+        await expect(page.locator("#events")).to_contain_text("Refreshed the session over HTTP")
         await expect(page.locator("#seconds")).to_have_text(re.compile(r"^1[1-4]$"))
         await expect(page.locator("#events")).not_to_contain_text("Closed")
 
 
 async def test_a_click_renews(chromium_browser: Browser, demo: Demo) -> None:
-    """A renewal that somebody asks for comes at the latest when wsauth takes the next one, ten seconds on."""
+    """A refresh that Bob asks for reaches the open socket within about a second."""
     async with tab(chromium_browser, demo, "bob") as page:
-        await page.get_by_text("Renew by itself").click()
-        await page.get_by_role("button", name="Renew now").click()
-        await expect(page.locator("#events")).to_contain_text("Renewed on the open socket", timeout=PATIENCE * 1000)
+        await page.get_by_text("Refresh by itself").click()
+        await page.get_by_role("button", name="Refresh now").click()
+        await expect(page.locator("#events")).to_contain_text("Renewed on the open socket", timeout=3000)
+
+
+async def test_a_page_that_is_loaded_anew_is_still_signed_in(chromium_browser: Browser, demo: Demo) -> None:
+    """Bob's login is in the cookie, so it outlives the page; no script can read it, and it ends when he signs out."""
+    async with tab(chromium_browser, demo, "bob") as page:
+        cookies = await page.context.cookies()
+        assert [(each.get("name"), each.get("httpOnly"), each.get("sameSite")) for each in cookies] == [
+            ("wsauth", True, "Lax")
+        ]
+        await page.reload()
+        await expect(page.locator("#state")).to_have_text("open")
+        await expect(page.locator("#who")).to_have_text("bob")
+        await page.get_by_role("button", name="Sign out").click()
+        await expect(page.locator("#login")).to_be_visible()
+        assert await page.context.cookies() == []
+        await sign_in(page, demo, "bob")
+        await expect(page.locator("#state")).to_have_text("open")
 
 
 async def test_a_bad_token_is_explained(chromium_browser: Browser, demo: Demo) -> None:
@@ -135,7 +158,6 @@ async def test_a_bad_token_is_explained(chromium_browser: Browser, demo: Demo) -
     async with tab(chromium_browser, demo, "bob") as page:
         await page.get_by_role("button", name="Try a bad token").click()
         await expect(page.locator("#refusal-code")).to_have_text("token_invalid")
-        await expect(page.locator("#refusal-reason")).to_have_text("Token is invalid")
         await expect(page.locator("#refusal-action")).to_have_text("login")
         await expect(page.locator("#refusal-id")).to_have_text(ID)
         refusal_id = await page.locator("#refusal-id").inner_text()
@@ -143,13 +165,31 @@ async def test_a_bad_token_is_explained(chromium_browser: Browser, demo: Demo) -
         await expect(page.locator("#state")).to_have_text("open")
 
 
-async def test_two_tabs_talk(chromium_browser: Browser, demo: Demo) -> None:
-    """What one says appears in both tabs, as text and never as markup."""
+async def test_two_windows_talk(chromium_browser: Browser, demo: Demo) -> None:
+    """What one says appears in both windows, as text and never as markup."""
     async with tab(chromium_browser, demo, "alice") as alice, tab(chromium_browser, demo, "bob") as bob:
         await bob.get_by_label("Message").fill("<b>hello</b>")
         await bob.get_by_role("button", name="Send").click()
         for page in (alice, bob):
             await expect(page.locator("#chat li")).to_have_text("bob<b>hello</b>")
+
+
+async def test_bob_ends_his_other_sessions(chromium_browser: Browser, demo: Demo) -> None:
+    """Bob's other window, at the address with cookies of its own, is outside at once and says why; this one stays."""
+    async with tab(chromium_browser, demo, "bob") as here:
+        await expect(here.get_by_role("button", name="End my other sessions")).to_be_hidden()
+        there = await here.context.new_page()
+        await there.goto(demo.url.replace("127.0.0.1", "localhost"))
+        await sign_in(there, demo, "bob")
+        await expect(there.locator("#state")).to_have_text("open")
+        await expect(here.locator("#sessions li")).to_have_count(2)
+        await here.get_by_role("button", name="End my other sessions").click()
+        await expect(there.get_by_role("alert")).to_have_text(
+            "Your session has ended (session_revoked). Sign in again."
+        )
+        await expect(here.locator("#events")).to_contain_text("Ended 1 other session")
+        await expect(here.locator("#sessions li")).to_have_count(1)
+        await expect(here.locator("#state")).to_have_text("open")
 
 
 async def test_bob_is_disconnected_and_comes_back(chromium_browser: Browser, demo: Demo) -> None:
@@ -163,12 +203,27 @@ async def test_bob_is_disconnected_and_comes_back(chromium_browser: Browser, dem
         await expect(bob.locator("#state")).to_have_text("open", timeout=PATIENCE * 1000)
 
 
+async def test_bob_becomes_a_reader(chromium_browser: Browser, demo: Demo) -> None:
+    """Alice makes Bob a reader: his open socket is told, and from then on what he says is refused."""
+    async with tab(chromium_browser, demo, "alice") as alice, tab(chromium_browser, demo, "bob") as bob:
+        await alice.get_by_role("button", name="Make reader").click()
+        await expect(bob.locator("#events")).to_contain_text("Your rights have changed: as reader you may chat:read.")
+        await bob.get_by_label("Message").fill("hello")
+        await bob.get_by_role("button", name="Send").click()
+        await expect(bob.locator("#refusal-code")).to_have_text("permission_denied")
+        await alice.get_by_role("button", name="Make member").click()
+        await expect(bob.locator("#events")).to_contain_text("as member you may chat:read, chat:send.")
+        await bob.get_by_label("Message").fill("hello again")
+        await bob.get_by_role("button", name="Send").click()
+        await expect(alice.locator("#chat li")).to_have_text("bobhello again")
+
+
 async def test_bob_is_revoked_and_signs_in_again(chromium_browser: Browser, demo: Demo) -> None:
     """Alice revokes Bob: he is outside at once and is told why, and a new login is good."""
     async with tab(chromium_browser, demo, "alice") as alice, tab(chromium_browser, demo, "bob") as bob:
         await alice.get_by_role("button", name="Revoke").click()
         await expect(alice.locator("#events")).to_contain_text("Revoked bob: 1 connection closed.")
-        await expect(bob.get_by_role("alert")).to_contain_text("You were revoked")
+        await expect(bob.get_by_role("alert")).to_contain_text("Your session has ended (session_revoked).")
         await expect(bob.locator("#desk")).to_be_hidden()
         await sign_in(bob, demo, "bob")
         await expect(bob.locator("#state")).to_have_text("open")
@@ -177,22 +232,47 @@ async def test_bob_is_revoked_and_signs_in_again(chromium_browser: Browser, demo
 async def test_a_lease_that_nobody_renews_ends(chromium_browser: Browser, demo: Demo) -> None:
     """With the switch off the lease ends: stale, ten seconds of grace in which the switch saves it."""
     async with tab(chromium_browser, demo, "bob") as page:
-        await page.get_by_text("Renew by itself").click()
+        await page.get_by_text("Refresh by itself").click()
         await expect(page.locator("#state")).to_have_text("stale", timeout=(LEASE + PATIENCE) * 1000)
         await expect(page.locator("#seconds")).to_have_text("0")
-        await page.get_by_text("Renew by itself").click()
+        await page.get_by_text("Refresh by itself").click()
         await expect(page.locator("#state")).to_have_text("open")
 
 
+async def test_the_keyboard_is_enough(chromium_browser: Browser, demo: Demo) -> None:
+    """Bob signs in, speaks and switches the refresh off without a mouse, on a page as wide as a telephone."""
+    context = await chromium_browser.new_context(viewport={"width": 360, "height": 740})
+    page = await context.new_page()
+    await page.goto(demo.url)
+    await page.get_by_label("Name").focus()
+    for key in ("bob", "Tab", demo.passwords["bob"], "Enter"):
+        await (page.keyboard.press(key) if key in ("Tab", "Enter") else page.keyboard.type(key))
+    await expect(page.locator("#state")).to_have_text("open")
+    await page.get_by_label("Refresh by itself").focus()
+    await page.keyboard.press("Space")
+    await expect(page.get_by_label("Refresh by itself")).not_to_be_checked()
+    await page.get_by_label("Message").focus()
+    await page.keyboard.type("hello")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#chat li")).to_have_text("bobhello")
+    assert await page.evaluate("document.documentElement.scrollWidth") == 360
+    await context.close()
+
+
 async def test_members_may_not_give_orders(demo: Demo) -> None:
-    """Bob's token opens no order over HTTP, and without one there is 401."""
-    async with httpx2.AsyncClient(base_url=demo.url) as client:
-        login = (await client.post("/login", json={"username": "bob", "password": demo.passwords["bob"]})).json()
-        token = (await client.post("/token", json={"renewal": login["renewal"]})).json()["access_token"]
-        for order in ("disconnect", "revoke"):
+    """Bob's token opens no order over HTTP, without one there is 401, and a cookie needs the page's proof."""
+    async with httpx2.AsyncClient(base_url=demo.url, headers={"Origin": demo.url}) as client:
+        body = {"username": "bob", "password": demo.passwords["bob"]}
+        token = (await client.post("/auth/login", json=body)).json()["access_token"]
+        secret(token, "Bob's access token")
+        orders = [("POST", "disconnect", None), ("POST", "revoke", None), ("PUT", "role", {"role": "reader"})]
+        for method, order, wish in orders:
             path = f"/people/alice/{order}"
-            assert (await client.post(path, headers={"Authorization": f"Bearer {token}"})).status_code == 403
-            assert (await client.post(path)).status_code == 401
+            denied = await client.request(method, path, json=wish, headers={"Authorization": f"Bearer {token}"})
+            assert (denied.status_code, denied.json()["code"]) == (403, "permission_denied")
+            assert (await client.request(method, path, json=wish)).status_code == 401
+        await client.post("/auth/login", json={**body, "cookie": True})
+        assert (await client.post("/people/alice/revoke")).json()["code"] == "csrf_failed"
 
 
 async def test_the_page_runs_nothing_of_others(demo: Demo) -> None:
@@ -201,25 +281,39 @@ async def test_the_page_runs_nothing_of_others(demo: Demo) -> None:
         answer = await client.get("/")
         assert "default-src 'none'; script-src 'self';" in answer.headers["content-security-policy"]
         assert "unsafe" not in answer.headers["content-security-policy"]
-        assert (await client.get("/", headers={"Host": "mallory.example"})).status_code == 400
+        assert (await client.get("/", headers={"Host": "mallory.example"})).status_code == 421
 
 
-async def test_ctrl_c_stops_it_cleanly() -> None:
-    """SIGINT ends it with status 0 and without a traceback."""
-    async with started("--port", "0") as demo:
-        url = (await demo.until(r"wsauth demo: (http://127\.0\.0\.1:\d+)$"))[1]
-        async with httpx2.AsyncClient() as client:  # an answer says that nobody ignores SIGINT any longer
+@pytest.mark.parametrize("presses", [1, 2])
+async def test_ctrl_c_stops_it_and_leaves_nothing(tmp_path: Path, presses: int) -> None:
+    """SIGINT, also twice, ends it without a traceback, and its store and key are gone."""
+    async with started(0, folder=tmp_path) as demo:
+        url = (await demo.until(ADDRESS))[1]
+        assert [each.name for folder in tmp_path.iterdir() for each in folder.glob("*.key")] == ["demo.key"]
+        async with httpx2.AsyncClient() as client:
             assert (await client.get(url)).status_code == 200
-        demo.process.send_signal(signal.SIGINT)
+        for _ in range(presses):
+            demo.process.send_signal(signal.SIGINT)
         async with asyncio.timeout(PATIENCE):
-            assert await demo.process.wait() == 0
+            assert await demo.process.wait() in ((0,) if presses == 1 else (0, 128 + signal.SIGINT))
     assert "Traceback" not in "".join(demo.written)
+    assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_taken_port_is_said_in_one_line(demo: Demo) -> None:
-    """A port that was asked for and is taken ends it with status 2 and the reason."""
-    port = demo.url.rpartition(":")[2]
-    async with started("--port", port) as second:
+async def test_a_taken_port_is_said_in_one_line(demo: Demo, tmp_path: Path) -> None:
+    """A port that was asked for and is taken ends it with status 2 and the reason, and without files."""
+    port = int(demo.url.rpartition(":")[2])
+    async with started(port, folder=tmp_path) as second:
         async with asyncio.timeout(PATIENCE):
             assert await second.process.wait() == 2
-    assert f"cannot listen on 127.0.0.1, port {port}" in second.written[-1]
+    assert len(second.written) == 1
+    assert f"127.0.0.1:{port} is taken" in second.written[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_lease_that_cannot_be_is_said_in_one_line() -> None:
+    """A lease of a second ends it with status 2 and what can be."""
+    async with started(0, 1) as demo:
+        async with asyncio.timeout(PATIENCE):
+            assert await demo.process.wait() == 2
+    assert demo.written == ["wsauth: a lease of 1 s: write 10 to 3600 seconds\n"]

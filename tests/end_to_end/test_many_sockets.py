@@ -1,7 +1,6 @@
 """A thousand sockets of a hundred people: one is revoked, the server drains, and a flood of logins stalls nobody."""
 
 import asyncio
-import json
 import os
 import re
 import signal
@@ -13,28 +12,14 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from pwdlib.hashers.argon2 import Argon2Hasher
 
 from tests.attacks.wire import Wire
 from tests.wsauth_server import Serving, serving
-from tests.wsauth_sockets import Sockets, admin, echoes, endings, new_password, port_of, pulse, refusal
+from tests.wsauth_sockets import Sockets, admin, echoes, endings, people, port_of, pulse, refusal
 
 PEOPLE = 100
 EACH = 10
 LOGINS = 200
-
-
-async def people(at: Serving, count: int) -> tuple[list[str], str]:
-    """Import so many people, and return their names and the password that they share."""
-    password = new_password("everybody")
-    hashed = Argon2Hasher(time_cost=2, memory_cost=19456, parallelism=1).hash(password)
-    names = [f"person-{number:02}" for number in range(count)]
-    lines = [json.dumps({"username": name, "password_hash": hashed, "roles": ["member"]}) for name in names]
-    file = at.folder / "people.jsonl"
-    file.write_text("\n".join(lines) + "\n", "utf-8")
-    done = await at.command("users", "import", str(file))
-    assert done.status == 0, done.err
-    return names, password
 
 
 async def tokens_of(at: Serving, names: Sequence[str], password: str) -> list[str]:
@@ -56,7 +41,8 @@ async def test_revoking_one_of_a_hundred_closes_exactly_their_sockets(tmp_path: 
         servers = [await stack.enter_async_context(serving(tmp_path)) for _ in range(processes)]
         first = servers[0]
         key = await first.add_service("ops", grants=["wsauth:revoke"])
-        names, password = await people(first, PEOPLE)
+        names = [f"person-{number:02}" for number in range(PEOPLE)]
+        password = await people(first, names, roles=["member"])
         tokens = await tokens_of(first, names, password)
         async with Sockets() as sockets:
             share = EACH // processes
@@ -91,9 +77,9 @@ async def test_revoking_one_of_a_hundred_closes_exactly_their_sockets(tmp_path: 
 
 async def test_sigterm_sends_everybody_away_over_a_while_and_ends_with_0(tmp_path: Path) -> None:
     """Closes are 1012 `draining;retry_after=N`, spread over drain_timeout, while /readyz says so and nobody comes in."""
-    async with serving(tmp_path, config='[server]\ndrain_timeout = "2s"\n') as server, Sockets() as sockets:
-        names, password = await people(server, 1)
-        token = (await tokens_of(server, names, password))[0]
+    async with serving(tmp_path, config='[server]\ndrain_timeout = "4s"\n') as server, Sockets() as sockets:
+        password = await people(server, ["alice"])
+        token = (await server.login("alice", password))["access_token"]
         held = await sockets.open_many(server, [token] * 40)
         async with httpx2.AsyncClient(base_url=server.http, trust_env=False) as keeping:
             assert (await keeping.get("/readyz")).text == "ready"
@@ -101,7 +87,7 @@ async def test_sigterm_sends_everybody_away_over_a_while_and_ends_with_0(tmp_pat
             waits: list[float] = []
 
             async def sent_away(wire: Wire) -> tuple[int, str]:
-                end = await wire.closed(5)
+                end = await wire.closed(8)
                 waits.append(time.monotonic())
                 assert await wire.ended()
                 return end.close_code, end.payload[2:].decode()
@@ -115,22 +101,22 @@ async def test_sigterm_sends_everybody_away_over_a_while_and_ends_with_0(tmp_pat
             ends = await asyncio.gather(*closing)
         assert all(code == 1012 and re.fullmatch(r"draining;retry_after=[1-9]", reason) for code, reason in ends)
         assert len({reason for _, reason in ends}) > 1
-        assert 1 < max(waits) - min(waits) < 4
+        assert 2 < max(waits) - min(waits) < 6
         assert await server.ended() == 0
 
 
 async def test_a_flood_of_logins_stalls_no_socket(tmp_path: Path) -> None:
     """Of 200 logins at once the excess gets 503 with Retry-After, the others 200; every echo comes back, in order."""
     async with serving(tmp_path) as server, Sockets() as sockets:
-        names, password = await people(server, 1)
-        token = (await tokens_of(server, names, password))[0]
+        password = await people(server, ["alice"])
+        token = (await server.login("alice", password))["access_token"]
         held = await sockets.open_many(server, [token] * 10)
         limits = httpx2.Limits(max_connections=LOGINS)
         async with (
             httpx2.AsyncClient(base_url=server.http, limits=limits, timeout=60, trust_env=False) as client,
             pulse(held) as beats,
         ):
-            body = {"username": names[0], "password": password}
+            body = {"username": "alice", "password": password}
             answers = await asyncio.gather(*(client.post("/auth/login", json=body) for _ in range(LOGINS)))
             during = list(beats)
         statuses = Counter(answer.status_code for answer in answers)

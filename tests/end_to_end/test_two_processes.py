@@ -25,6 +25,7 @@ from tests.wsauth_sockets import (
     eventually,
     is_ready,
     new_password,
+    people,
     port_of,
     refusal,
 )
@@ -53,10 +54,10 @@ async def several(folder: Path, count: int, config: str = "") -> AsyncGenerator[
         yield [await stack.enter_async_context(serving(folder, config=config)) for _ in range(count)]
 
 
-async def somebody(at: Serving, name: str, *, roles: tuple[str, ...] = ()) -> tuple[str, str]:
-    """Add a user, and return an access token and the password."""
-    password = await at.add_user(name, new_password(name), roles=roles)
-    return (await at.login(name, password))["access_token"], password
+async def tokens_of(at: Serving, *names: str, roles: tuple[str, ...] = ()) -> list[str]:
+    """Add users, and return an access token of each."""
+    password = await people(at, names, roles=roles)
+    return [(await at.login(name, password))["access_token"] for name in names]
 
 
 # A suspended process.
@@ -66,7 +67,7 @@ async def test_a_suspended_process_is_reported_silent_until_it_goes_on(tmp_path:
     """A revocation is 202 with one silent node after 2 s; after SIGCONT the socket closes at once and GET says so."""
     async with several(tmp_path, 2) as (first, second), Sockets() as sockets:
         key = await first.add_service("ops", grants=["wsauth:revoke"])
-        alice, _ = await somebody(first, "alice")
+        (alice,) = await tokens_of(first, "alice")
         here, there = await sockets.open(first, alice), await sockets.open(second, alice)
         os.killpg(second.pid, signal.SIGSTOP)
         try:
@@ -96,10 +97,9 @@ async def test_a_suspended_process_is_reported_silent_until_it_goes_on(tmp_path:
 async def test_a_process_that_slept_through_a_revocation_grants_nothing_before_it_has_read_it(tmp_path: Path) -> None:
     """Handshakes that waited for the suspended process with a token revoked meanwhile open nothing, every time."""
     async with several(tmp_path, 2, IMPATIENT) as (first, second):
-        bob, _ = await somebody(first, "bob")
-        for round_ in range(3):
-            name = f"mallory-{round_}"
-            mallory, _ = await somebody(first, name)
+        names = [f"mallory-{round_}" for round_ in range(3)]
+        bob, *tokens = await tokens_of(first, "bob", *names)
+        for name, mallory in zip(names, tokens, strict=True):
             os.killpg(second.pid, signal.SIGSTOP)
             try:
                 waiting = [asyncio.ensure_future(refusal(second, mallory)) for _ in range(10)]
@@ -121,7 +121,7 @@ async def test_a_process_that_wakes_up_without_its_feed_grants_nothing(tmp_path:
     """Suspended for longer than feed_timeout, it answers 503 until it has read the feed again, then 101."""
     store, aside = tmp_path / "wsauth.db", tmp_path / "aside.db"
     async with serving(tmp_path, config=IMPATIENT) as server:
-        bob, _ = await somebody(server, "bob")
+        (bob,) = await tokens_of(server, "bob")
         os.killpg(server.pid, signal.SIGSTOP)
         try:
             store.rename(aside)
@@ -145,7 +145,7 @@ async def test_a_process_that_wakes_up_without_its_feed_grants_nothing(tmp_path:
 async def test_a_ticket_opens_one_socket_of_a_hundred_in_four_processes(tmp_path: Path) -> None:
     """However many redeem it at once and wherever, exactly one gets 101 and the others `ticket_invalid`."""
     async with several(tmp_path, 4) as servers:
-        alice, _ = await somebody(servers[0], "alice")
+        (alice,) = await tokens_of(servers[0], "alice")
         for _ in range(2):
             ticket = await servers[0].ticket(alice, path="/ws")
 
@@ -172,8 +172,7 @@ async def test_changed_roles_reach_open_connections_everywhere_within_a_second(t
     async with several(tmp_path, 2, RIGHTS) as servers, Sockets() as sockets:
         first, _ = servers
         key = await first.add_service("ops", grants=["wsauth:admin"])
-        alice, _ = await somebody(first, "alice", roles=("moderator",))
-        bob, _ = await somebody(first, "bob", roles=("moderator",))
+        alice, bob = await tokens_of(first, "alice", "bob", roles=("moderator",))
         hers = [await sockets.open(server, alice, "/ws", SPEAKS) for server in servers]
         privileged = [await sockets.open(server, alice, "/moderate", SPEAKS) for server in servers]
         his = [await sockets.open(server, bob, "/moderate") for server in servers]
@@ -340,10 +339,10 @@ async def test_what_ends_a_login_closes_its_sockets_in_both_processes_and_nothin
     endings_of = BOTH if which == "both" else ONE
     async with several(tmp_path, 2) as servers, Sockets() as sockets:
         key = await servers[0].add_service("ops", grants=["wsauth:admin"])
-        bob = await _login(servers, sockets, "bob", (await somebody(servers[0], "bob"))[1])
+        password = await people(servers[0], ["bob", *(f"alice-{what}" for what in endings_of)])
+        bob = await _login(servers, sockets, "bob", password)
         for what, act in endings_of.items():
             name = f"alice-{what}"
-            _, password = await somebody(servers[0], name)
             one = await _login(servers, sockets, name, password)
             two = await _login(servers, sockets, name, password)
             await act(Ending(servers[0], key, name, password, one, two))
@@ -367,8 +366,7 @@ async def test_a_dead_token_stays_dead_in_whatever_starts_later(tmp_path: Path) 
     """After kill -9 of both, processes that start on the store refuse what was revoked, and take what was not."""
     async with AsyncExitStack() as stack:
         servers = [await stack.enter_async_context(serving(tmp_path)) for _ in range(2)]
-        alice, _ = await somebody(servers[0], "alice")
-        bob, _ = await somebody(servers[0], "bob")
+        alice, bob = await tokens_of(servers[0], "alice", "bob")
         assert (await called("POST", f"{servers[0].http}/auth/logout", alice)).status_code == 204
         for server in servers:
             await server.kill()

@@ -64,7 +64,9 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> No
         column.overflow = "fold"
     for row in rows:
         table.add_row(*(Text(clean(value)) for value in row))
-    console.print(table)
+    with console.capture() as capture:
+        console.print(table)
+    sys.stdout.writelines(f"{line.rstrip()}\n" for line in capture.get().splitlines())
 
 
 def print_record(record: dict[str, Any]) -> None:

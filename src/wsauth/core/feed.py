@@ -85,6 +85,15 @@ class UserState(msgspec.Struct, frozen=True, kw_only=True):
             grants=tuple(value.get("grants", ())),
         )
 
+    def merged(self, other: "UserState") -> "UserState":
+        """Return what both say together: the rights of the later, and the later end of logins with whom it spared.
+
+        A row that only changes rights names the epoch that holds, but not the session that its beginning spared.
+        """
+        rights = max(self, other, key=lambda state: state.version)
+        ended = max(self, other, key=lambda state: (state.epoch, state.carried or ""))
+        return msgspec.structs.replace(rights, epoch=ended.epoch, carried=ended.carried)
+
 
 def pair_key(issuer: str, name: str) -> str:
     """Return the key of a row about a token or an identity: issuer and name, as JSON."""

@@ -84,6 +84,7 @@ class Local:
         self._store = store
         self._clock = clock
         self._follower: Follower | None = None
+        self._keys_changed = False
         bus.subscribe(events.Closed, self._closed)
 
     async def start(self) -> None:
@@ -98,6 +99,7 @@ class Local:
         """Heed the feed."""
         self._follower = follower
         follower.subscribe(self._heed)
+        follower.every_second(self._reload)
         follower.every_minute(self._prune)
 
     async def end_session(self, session_id: str, order: str) -> bool:
@@ -112,11 +114,19 @@ class Local:
         self.sessions.heed(rows)
         self.users.heed(rows)
         if self._follower is not None and any(row.kind == "keys" for row in rows):
+            self._keys_changed = True
             self._follower.spawn(self._reload())
 
     async def _reload(self) -> None:
-        if await self.signing.load(make=False):
-            self.tokens.forget()
+        """Read the keys if they have changed; where that fails, it is tried again a second later."""
+        if not self._keys_changed:
+            return
+        self._keys_changed = False
+        try:
+            await self.signing.load(make=False)
+        except Exception:
+            self._keys_changed = True
+            raise
 
     async def _prune(self) -> None:
         await self._store.sessions.prune(self.limits, self._clock.now())

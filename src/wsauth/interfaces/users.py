@@ -43,7 +43,9 @@ class UserStore(Protocol):
         until: float | None = None,
         order: str | None = None,
     ) -> User | None:
-        """Change a password and end every session but `carry`, whose epoch and generation move on.
+        """Change a password and end every session but `carry`, whose epoch moves on, and a cookie's generation.
+
+        A client with a refresh token goes on with the one it has: the answer to the change brings it no other.
 
         Args:
             username: whose.

@@ -15,7 +15,7 @@ from wsauth.server.api.tickets import ticket_routes
 from wsauth.server.api.verify import verify_routes
 from wsauth.server.plane import Plane
 
-__all__ = ["PROBLEMS", "document", "public_document"]
+__all__ = ["PROBLEMS", "PUBLIC", "document", "public_document"]
 
 Document = dict[str, Any]
 
@@ -24,7 +24,7 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     503: {"model": Problem, "description": "Not available at the moment, or stopping"},
 }
 """What every operation may answer beside its own answers."""
-_PUBLIC: Final = (login_routes, session_routes, ticket_routes, verify_routes, known_routes)
+PUBLIC: Final = (login_routes, session_routes, ticket_routes, verify_routes, known_routes)
 _PROBLEM: Final = "#/components/schemas/Problem"
 _PROBLEM_TYPE: Final = "application/problem+json"
 _ADMIN: Final = "/admin/"
@@ -37,12 +37,12 @@ _SAFE: Final = frozenset({"get", "head", "options"})
 
 def document(plane: Plane) -> Document:
     """Return the document of everything."""
-    return _document(plane, (*_PUBLIC, admin_routes))
+    return _document(plane, (*PUBLIC, admin_routes))
 
 
 def public_document(plane: Plane) -> Document:
     """Return the document of the public API."""
-    return _document(plane, _PUBLIC)
+    return _document(plane, PUBLIC)
 
 
 def _document(plane: Plane, parts: tuple[Any, ...]) -> Document:

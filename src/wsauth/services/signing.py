@@ -7,6 +7,7 @@ verifies until all that it signed has ended, and is then removed.
 import secrets
 import warnings
 from base64 import urlsafe_b64encode
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, Final
 
@@ -43,6 +44,9 @@ class SigningKeys:
         key_file: wraps and unwraps.
         algorithm: of new keys.
         clock: tells the time.
+
+    Attributes:
+        on_removed: told when keys are gone; what they verified must not be remembered.
     """
 
     def __init__(self, store: KeyStore, key_file: KeyFile, algorithm: str, clock: Clock) -> None:
@@ -50,6 +54,7 @@ class SigningKeys:
         self._key_file = key_file
         self._algorithm = algorithm
         self._clock = clock
+        self.on_removed: Callable[[], None] | None = None
         self._stored: list[StoredKey] = []
         self._private: dict[str, _Private] = {}
         self._verifying: dict[str, VerifyingKey] = {}
@@ -57,8 +62,8 @@ class SigningKeys:
     def __repr__(self) -> str:
         return f"SigningKeys({[key.key_id for key in self._stored]!r})"
 
-    async def load(self, *, make: bool = True) -> set[str]:
-        """Read the keys, and return the ids of those that are gone; make the first one if there is none.
+    async def load(self, *, make: bool = True) -> None:
+        """Read the keys; make the first one if there is none.
 
         Raises:
             ConfigurationError: the key file is not the one that wrapped them.
@@ -75,7 +80,8 @@ class SigningKeys:
         for key_id in gone:
             del self._private[key_id], self._verifying[key_id]
         self._stored = stored
-        return gone
+        if gone and self.on_removed is not None:
+            self.on_removed()
 
     def verifying(self, algorithm: str, key_id: str | None) -> VerifyingKey:
         """Return the key that a token names.

@@ -50,9 +50,11 @@ function enter(answer) {
 }
 
 $("leave").addEventListener("click", async () => {
-  const done = ask("POST", "/auth/logout");
+  const before = socket;
+  socket = null; // it shall not tell that its session has ended
+  before.close(1000, "signed out");
+  await ask("POST", "/auth/logout").catch(() => {}); // it has ended already
   leave("");
-  await done.catch(() => {}); // the session has ended already
 });
 
 function leave(why) {

@@ -1,6 +1,7 @@
 """What has been revoked, looked at on every handshake, renewal and cache hit; by id, never by token text.
 
-It is filled from the feed. Rows commute: of two about the same the later end, or the larger number, counts.
+It is filled from the feed. Rows commute: of two about the same the later end, or the larger number, counts, and of
+what they say about a user each part for itself.
 """
 
 from math import inf
@@ -46,9 +47,9 @@ class Revocations:
             until, kept = self._subjects.get(pair, (-inf, -inf))
             self._subjects[pair] = (max(until, row.value["until"]), max(kept, row.keep_until))
         elif row.kind == "user":
-            known = self._users.get(row.key)
-            if known is None or known[0].version < row.seq:
-                self._users[row.key] = (UserState.of(row), row.keep_until)
+            told, known = UserState.of(row), self._users.get(row.key)
+            state, kept = (told, -inf) if known is None else (known[0].merged(told), known[1])
+            self._users[row.key] = (state, max(kept, row.keep_until))
         elif row.kind == "all":
             until, epoch, kept = self._all
             self._all = (max(until, row.value["until"]), max(epoch, row.seq), max(kept, row.keep_until))

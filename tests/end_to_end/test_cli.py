@@ -1,0 +1,332 @@
+"""The command against real servers: first start, two processes on one store, ending logins, and `wsauth connect`."""
+
+import asyncio
+import os
+import re
+import signal
+import stat
+import subprocess
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from time import monotonic
+
+import httpx2
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
+
+from tests.lifeline import hold, release
+from tests.unit.cli.terminal import terminal
+from tests.wsauth_server import PATIENCE, WSAUTH, Serving, command, environment, secret, serving
+
+PASSWORD = "correct horse battery staple"
+AT_ONCE = 1.0
+"""Seconds within which a running server closes what was revoked."""
+
+
+@asynccontextmanager
+async def socket_of(server: Serving, token: str) -> AsyncGenerator[ClientConnection]:
+    """Open a socket with an access token, past its `auth_success`."""
+    offers = [Subprotocol("wsauth.v1"), Subprotocol(f"wsauth.bearer.{token}")]
+    async with connect(f"{server.ws}/ws", subprotocols=offers) as socket:
+        assert '"auth_success"' in str(await socket.recv())
+        yield socket
+
+
+async def closed(socket: ClientConnection) -> str:
+    """Return the close reason of a socket that is closed at once."""
+    with suppress(ConnectionClosed):
+        async with asyncio.timeout(AT_ONCE):
+            while True:
+                await socket.recv()
+    return socket.close_reason or ""
+
+
+async def token_of(server: Serving, name: str = "alice") -> str:
+    """Sign in, and return the access token."""
+    return str((await server.login(name, PASSWORD))["access_token"])
+
+
+class Client:
+    """Be a `wsauth connect` with pipes."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+
+    async def said(self, text: str) -> str:
+        """Return the next line on standard error with a text."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(PATIENCE):
+            while text not in (line := (await self.process.stderr.readline()).decode()):
+                assert line, f"{text!r} was not said"
+        return line
+
+    async def printed(self) -> str:
+        """Return the next line on standard output."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            return (await self.process.stdout.readline()).decode()
+
+    def send(self, line: str) -> None:
+        """Write a line to its standard input."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n".encode())
+
+    async def status(self) -> int:
+        """Return its exit status, when it has ended."""
+        async with asyncio.timeout(PATIENCE):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def client(server: Serving, *arguments: str) -> AsyncGenerator[Client]:
+    """Run `wsauth connect` at the echo of a server."""
+    pipe = subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        *(str(WSAUTH), "connect", f"{server.ws}/ws", *arguments),
+        env=environment(),
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        start_new_session=True,
+    )
+    hold(process.pid)
+    try:
+        yield Client(process)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.communicate()
+        release(process.pid)
+
+
+# First start.
+
+
+async def test_first_start_needs_no_configuration(tmp_path: Path) -> None:
+    """It makes store and key for their owner only, makes nobody, and echoes to whoever was added and signs in."""
+    async with serving(tmp_path, environ={"WSAUTH__TOKENS__ISSUER": ""}) as server:
+        assert "There are no users yet" in server.output()
+        assert f"store: {tmp_path / 'wsauth.db'}" in server.output()
+        files = [file for file in tmp_path.iterdir() if file.is_file()]
+        assert {"wsauth.db", "wsauth.key"} <= {file.name for file in files}
+        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+        assert (await server.command("users", "list", "--json")).json() == []
+        await server.add_user("alice", PASSWORD)
+        async with socket_of(server, await token_of(server)) as socket:
+            await socket.send("hello")
+            assert await socket.recv() == "hello"
+        assert await server.stop() == 0
+
+
+async def test_the_first_start_on_a_terminal_makes_an_administrator(tmp_path: Path) -> None:
+    """On a terminal `admin` is made with a password that is shown once, signs in, and grants wsauth:admin."""
+    async with terminal(tmp_path, "serve") as screen:
+        await screen.expect("  store: ")
+        shown = re.findall(r"^    ([a-z2-7-]+)$", screen.shown, re.MULTILINE)
+        url = re.findall(r"listening on (\S+)", screen.shown)[0]
+        assert len(shown) == 1
+        secret(shown[0], "the first password")
+        async with httpx2.AsyncClient(base_url=url) as browser:
+            login = await browser.post("/auth/login", json={"username": "admin", "password": shown[0]})
+        assert login.json()["permissions"] == ["wsauth:admin"]
+        screen.type("\x03")
+        await screen.status()
+    async with terminal(tmp_path, "serve") as screen:
+        await screen.expect("  store: ")
+        assert "password" not in screen.shown
+
+
+@pytest.mark.parametrize("by_file", [False, True])
+async def test_an_administrator_by_environment(tmp_path: Path, by_file: bool) -> None:
+    """WSAUTH_ADMIN_PASSWORD, or the file that WSAUTH_ADMIN_PASSWORD_FILE names, is the password of `admin`."""
+    (tmp_path / "password").write_text(f"{PASSWORD}\n")
+    secret(PASSWORD, "a password")
+    variable = (
+        ("WSAUTH_ADMIN_PASSWORD_FILE", str(tmp_path / "password")) if by_file else ("WSAUTH_ADMIN_PASSWORD", PASSWORD)
+    )
+    async with serving(tmp_path, environ=dict([variable])) as server:
+        assert (await server.login("admin", PASSWORD))["permissions"] == ["wsauth:admin"]
+
+
+async def test_a_server_that_cannot_start_says_why_in_one_line(tmp_path: Path) -> None:
+    """A port that is taken ends with exit status 2 and names the key."""
+    async with serving(tmp_path) as server:
+        port = server.http.rpartition(":")[2]
+        done = await command(tmp_path, "serve", "--port", port)
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert "server.port" in done.err
+
+
+# Ending logins.
+
+
+async def test_sessions_revoke_closes_the_sockets_of_a_running_server(tmp_path: Path) -> None:
+    """By id it closes that login's sockets within a second, reports them, and leaves the others alone."""
+    async with serving(tmp_path) as server:
+        await server.add_user("alice", PASSWORD)
+        first, second = await server.login("alice", PASSWORD), await server.login("alice", PASSWORD)
+        async with socket_of(server, first["access_token"]) as mine, socket_of(server, second["access_token"]) as other:
+            done = await server.command("sessions", "revoke", first["session_id"], "--json")
+            report = done.json()
+            assert (done.status, report["matched"], report["closed"], report["complete"]) == (0, 1, 1, True)
+            assert (await closed(mine)).startswith("session_revoked;id=")
+            await other.send("still here")
+            assert await other.recv() == "still here"
+        listed = (await server.command("sessions", "list", "--json")).json()
+        assert [one["id"] for one in listed] == [second["session_id"]]
+
+
+@pytest.mark.parametrize("whom", [("--subject", "alice"), ("--all",)])
+async def test_two_servers_on_one_store_act_as_one(tmp_path: Path, whom: tuple[str, ...]) -> None:
+    """A login at one is good at the other, and a revocation closes its sockets in both and says so."""
+    async with serving(tmp_path) as one, serving(tmp_path) as two:
+        await one.add_user("alice", PASSWORD)
+        token = await token_of(one)
+        async with socket_of(one, token) as here, socket_of(two, token) as there:
+            began = monotonic()
+            done = await one.command("sessions", "revoke", *whom, "--json")
+            assert (await closed(here)).startswith("session_revoked;id=")
+            assert (await closed(there)).startswith("session_revoked;id=")
+            assert done.json()["nodes"] == {"live": 2, "answered": 2, "silent": 0}, monotonic() - began
+            assert done.json()["closed"] == 2
+        inspected = await two.command("tokens", "inspect", "--json", stdin=token)
+        assert (inspected.status, inspected.json()["code"]) == (1, "session_revoked")
+
+
+@pytest.mark.parametrize("verb", ["disable", "remove"])
+async def test_a_user_who_may_come_no_more_is_gone_at_once(tmp_path: Path, verb: str) -> None:
+    """Disabling and removing a user closes their sockets, and they cannot sign in."""
+    async with serving(tmp_path, "--workers", "2") as server:
+        await server.add_user("mallory", PASSWORD)
+        async with socket_of(server, await token_of(server, "mallory")) as socket:
+            done = await server.command("users", verb, "mallory", "--json")
+            assert (done.json()["closed"], done.json()["nodes"]["live"]) == (1, 2)
+            assert (await closed(socket)).startswith("session_revoked")
+        with pytest.raises(AssertionError, match="credentials_invalid"):
+            await server.login("mallory", PASSWORD)
+
+
+async def test_new_roles_reach_open_sockets(tmp_path: Path) -> None:
+    """`users set-roles` sends `auth_changed` with the new rights within a second."""
+    config = '[roles]\nmember = ["chat:read"]\nowner = ["chat:*"]\n'
+    async with serving(tmp_path, config=config) as server:
+        await server.add_user("bob", PASSWORD, roles=["member"])
+        async with socket_of(server, await token_of(server, "bob")) as socket:
+            done = await server.command("users", "set-roles", "bob", "--role", "owner")
+            assert done.out == "bob: roles owner; grants none\n"
+            async with asyncio.timeout(AT_ONCE):
+                assert '"auth_changed"' in str(await socket.recv())
+
+
+async def test_a_new_password_ends_what_the_old_one_opened(tmp_path: Path) -> None:
+    """After `users set-password` the sockets are closed, the old password is wrong and the new one is good."""
+    async with serving(tmp_path) as server:
+        await server.add_user("alice", PASSWORD)
+        fresh = secret("a whole new battery staple", "the new password")
+        async with socket_of(server, await token_of(server)) as socket:
+            done = await server.command("users", "set-password", "alice", "--password-stdin", stdin=fresh)
+            assert done.out.startswith("done; 1 connections matched: 1 closed, 0 cut; 1 of 1 processes answered")
+            assert (await closed(socket)).startswith("session_revoked")
+        with pytest.raises(AssertionError, match="credentials_invalid"):
+            await server.login("alice", PASSWORD)
+        assert (await server.login("alice", fresh))["subject"] == "alice"
+
+
+async def test_a_service_comes_by_its_key(tmp_path: Path) -> None:
+    """`users add --service` prints a key that opens a socket, until `set-password --service` makes another one."""
+    async with serving(tmp_path) as server:
+        key = await server.add_service("reports", roles=["reader"])
+        assert key.startswith("wsk_")
+        headers = {"Authorization": f"Bearer {key}"}
+        async with connect(f"{server.ws}/ws", additional_headers=headers) as socket:
+            done = await server.command("users", "set-password", "reports", "--service", "--json")
+            assert (await closed(socket)).startswith("token_revoked")
+        another = secret(done.json()["api_key"], "the second API key")
+        assert (await server.command("tokens", "inspect", "--json", stdin=key)).json()["good"] is False
+        assert (await server.command("tokens", "inspect", "--json", stdin=another)).json()["subject"] == "reports"
+
+
+async def test_a_key_that_was_rotated_and_removed(tmp_path: Path) -> None:
+    """A running server signs with the new key at once with --now, and refuses what a removed one signed."""
+    async with serving(tmp_path) as server:
+        await server.add_user("alice", PASSWORD)
+        before = await token_of(server)
+        old = (await server.command("keys", "list", "--json")).json()[0]["kid"]
+        new = (await server.command("keys", "rotate", "--now", "--json")).json()["kid"]
+        async with httpx2.AsyncClient(base_url=server.http) as browser, asyncio.timeout(PATIENCE):
+            while len((await browser.get("/.well-known/jwks.json")).json()["keys"]) < 2:
+                await asyncio.sleep(0.05)
+        after = await token_of(server)
+        assert (await server.command("tokens", "inspect", "--json", stdin=after)).json()["key_id"] == new
+        async with socket_of(server, before):
+            assert (await server.command("keys", "remove", old)).status == 0
+        async with httpx2.AsyncClient(base_url=server.http) as browser, asyncio.timeout(PATIENCE):
+            while (await browser.get("/auth/me", headers={"Authorization": f"Bearer {before}"})).status_code == 200:
+                await asyncio.sleep(0.05)
+        async with socket_of(server, after):
+            pass
+
+
+# wsauth connect.
+
+
+async def test_connect_with_a_password_talks_and_renews(tmp_path: Path) -> None:
+    """It signs in by message, echoes lines, says when it renews, and is told why it is closed."""
+    async with serving(tmp_path, config='[tokens]\naccess_ttl = "16s"\n') as server:
+        await server.add_user("alice", PASSWORD)
+        async with client(server, "--user", "alice", "--password-stdin") as me:
+            me.send(PASSWORD)
+            me.send("hello")
+            assert "(token, ticket" not in await me.said("credentials are required within 10 s")
+            said = await me.said("signed in as alice (wsauth)")
+            assert re.search(r"ends in 1\d(\.\d+)? s; renew in (9|1\d)(\.\d+)? s$", said.strip())
+            assert await me.printed() == "hello\n"
+            await me.said("signed in as alice")  # renewed
+            assert (await server.command("users", "disable", "alice")).status == 0
+            assert "sign in again, id " in await me.said("session_revoked")
+            assert await me.status() == 1
+
+
+async def test_connect_with_a_token_and_with_a_ticket(tmp_path: Path) -> None:
+    """Token and ticket are the first line of standard input; a ticket is good once."""
+    async with serving(tmp_path) as server:
+        await server.add_user("alice", PASSWORD)
+        token = await token_of(server)
+        ticket = await server.ticket(token)
+        for option, credential in (("--token-stdin", token), ("--ticket-stdin", ticket)):
+            async with client(server, option) as me:
+                me.send(credential)
+                await me.said("signed in as alice")
+                me.send("hello")
+                assert await me.printed() == "hello\n"
+                me.process.send_signal(signal.SIGINT)
+                assert await me.status() == 130
+        async with client(server, "--ticket-stdin") as me:
+            me.send(ticket)
+            assert "ticket_invalid; try again" in await me.said("refused")
+            assert await me.status() == 1
+
+
+async def test_connect_on_a_terminal_asks_without_echo(tmp_path: Path) -> None:
+    """The password is asked for and not shown, and Ctrl-D closes normally."""
+    async with serving(tmp_path) as server:
+        await server.add_user("alice", PASSWORD)
+        async with terminal(tmp_path, "connect", f"{server.ws}/ws", "--user", "alice") as screen:
+            await screen.expect("Password: ")
+            screen.type(f"{PASSWORD}\n")
+            await screen.expect("signed in as alice")
+            screen.type("\x04")
+            assert await screen.status() == 0
+            assert PASSWORD not in screen.shown
+
+
+async def test_connect_with_a_wrong_password_is_refused(tmp_path: Path) -> None:
+    """What the server refuses is said with its code, what to do and the id, and the exit status is 1."""
+    async with serving(tmp_path, config='[[routes]]\npath = "/ws"\nupstream = "echo"\nauth_attempts = 1\n') as server:
+        async with client(server, "--user", "mallory", "--password-stdin") as me:
+            me.send("no idea whatsoever")
+            assert re.search(r"\((credentials_invalid|too_many_attempts); sign in again", await me.said("refused"))
+            assert await me.status() == 1
