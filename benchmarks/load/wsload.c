@@ -1,11 +1,13 @@
 /* wsload: a WebSocket load generator in one thread, for the benchmarks of wsauth.
  *
- *   wsload connects|echo|reject|idle --port N [options]
+ *   wsload connects|echo|reject|idle|hold --port N [options]
  *
  * connects  TCP connect, upgrade, check the 101, one text message and its echo, close; again and again
  * echo      opens its connections, then keeps `depth` messages under way on each
  * reject    handshakes that must be refused with the status of --expect
  * idle      opens its connections, prints "open", and holds them until standard input ends
+ * hold      the same, but each connection sends one message every --pace milliseconds (0: none), may be closed
+ *           by the server with the code of --expect, and everything is written to --log, one struct event each
  *
  * Tokens come from a file, one a line, taken in turn; with --once each serves for one handshake, and the
  * run ends after the last. Everything that is not as it must be is counted by kind and never tried again.
@@ -37,7 +39,7 @@ static const double OPERATION_TIMEOUT = 10.0; /* seconds for a handshake, an ech
 static const char KEY[] = "dGhlIHNhbXBsZSBub25jZQ==";
 static const char ACCEPT[] = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-enum mode { CONNECTS, ECHO, REJECT, IDLE };
+enum mode { CONNECTS, ECHO, REJECT, IDLE, HOLD };
 enum state { FREE, HANDSHAKE, OPEN, CLOSING, ENDED }; /* ENDED: only the end of TCP is awaited */
 
 struct connection {
@@ -45,15 +47,24 @@ struct connection {
     enum state state;
     double began;           /* when the operation under way began, for the time limit */
     double sent[MAX_DEPTH]; /* when each unanswered message was sent: a ring */
+    double late[MAX_DEPTH];
     unsigned first, waiting;
     size_t have;
     unsigned char in[BUFFER];
 };
 
+/* What `hold` writes down: an echo (code 0, `at` is when its message was sent) or a close frame (its code). */
+struct event {
+    double at;      /* seconds since the epoch */
+    double latency; /* seconds from sending to the echo */
+    double late;    /* seconds by which the message was sent too late */
+    int connection, code;
+};
+
 static struct {
     enum mode mode;
-    const char *path, *via, *tokens;
-    int port, connections, depth, expect, once, size;
+    const char *path, *via, *tokens, *log;
+    int port, connections, depth, expect, once, size, pace;
     double seconds;
     size_t count, skip;
 } option = {.path = "/ws", .via = "none", .connections = 1, .depth = 1, .expect = 401, .size = 64, .seconds = 1};
@@ -63,6 +74,8 @@ static struct connection *connections;
 static char **token;
 static size_t tokens, next_token, samples, sample_room, done;
 static unsigned *sample; /* latencies in microseconds */
+static struct event *event_log;
+static size_t events_logged, event_room;
 static int epoll, busy, opening, opened, stopping;
 static unsigned char message[MAX_MESSAGE + 16], payload[MAX_MESSAGE];
 static size_t message_size;
@@ -71,6 +84,12 @@ static const unsigned char close_frame[] = {0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8};
 static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static double wall(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
     return t.tv_sec + t.tv_nsec / 1e9;
 }
 
@@ -99,6 +118,15 @@ static void add_sample(double seconds) {
         if (!(sample = realloc(sample, sample_room * sizeof *sample))) die("no memory for latencies");
     }
     sample[samples++] = (unsigned)(seconds * 1e6);
+}
+
+static void write_down(struct connection *c, double at, double latency, double late, int code) {
+    if (events_logged == event_room) {
+        if (event_room >= MAX_SAMPLES) die("too many events");
+        event_room = event_room ? event_room * 2 : 65536;
+        if (!(event_log = realloc(event_log, event_room * sizeof *event_log))) die("no memory for events");
+    }
+    event_log[events_logged++] = (struct event){at, latency, late, (int)(c - connections), code};
 }
 
 static void release(struct connection *c) {
@@ -204,12 +232,14 @@ static int on_head(struct connection *c) {
 
 static void on_echo(struct connection *c, const unsigned char *body, size_t size) {
     if (!c->waiting || size != (size_t)option.size || memcmp(body, payload, size)) { fail(c, "wrong echo"); return; }
-    add_sample(now() - c->sent[c->first]);
+    double latency = now() - c->sent[c->first];
+    if (option.mode == HOLD) write_down(c, wall() - latency, latency, c->late[c->first], 0);
+    else add_sample(latency);
     c->first = (c->first + 1) % MAX_DEPTH;
     c->waiting--;
     if (option.mode == ECHO) {
         if (!stopping) put_message(c);
-    } else if (put(c, close_frame, sizeof close_frame)) {
+    } else if (option.mode == CONNECTS && put(c, close_frame, sizeof close_frame)) {
         c->state = CLOSING;
     }
 }
@@ -217,6 +247,12 @@ static void on_echo(struct connection *c, const unsigned char *body, size_t size
 static void on_close_frame(struct connection *c, const unsigned char *body, size_t size) {
     int code = size >= 2 ? body[0] << 8 | body[1] : 1005;
     if (c->state == CLOSING && code == 1000) { c->state = ENDED; return; }
+    if (option.mode == HOLD && c->state == OPEN && code == option.expect) {
+        unsigned char reply[] = {0x88, 0x82, 0, 0, 0, 0, (unsigned char)(code >> 8), (unsigned char)code};
+        write_down(c, wall(), 0, 0, code);
+        if (put(c, reply, sizeof reply)) c->state = ENDED;
+        return;
+    }
     count_error("closed with %d", code);
     release(c);
 }
@@ -274,7 +310,7 @@ static void fail_overdue(double at) {
 
 /* Begin connections where there is room; false when no more will ever begin. */
 static int begin_more(size_t *begun) {
-    int holds = option.mode == ECHO || option.mode == IDLE;
+    int holds = option.mode == ECHO || option.mode == IDLE || option.mode == HOLD;
     for (int i = 0; i < option.connections; i++) {
         if (holds && (*begun >= (size_t)option.connections || opening >= OPENING_AT_ONCE)) break;
         if (!holds && option.count && *begun >= option.count) return 0;
@@ -296,12 +332,29 @@ static void step(int milliseconds) {
     }
 }
 
+/* Send every message that is due, each connection in its turn; the answer is how many milliseconds to wait. */
+static int send_due(double start, size_t *turn) {
+    if (!option.pace) return 100;
+    double apart = option.pace / 1e3 / option.connections;
+    for (;; ++*turn) {
+        double late = now() - (start + apart * (double)*turn);
+        struct connection *c = &connections[*turn % (size_t)option.connections];
+        if (late < 0) return (int)(-late * 1e3);
+        if (c->state != OPEN) continue;
+        if (c->waiting == MAX_DEPTH) { fail(c, "too many echoes outstanding"); continue; }
+        c->late[(c->first + c->waiting) % MAX_DEPTH] = late;
+        put_message(c);
+    }
+}
+
 static void hold_until_input_ends(void) {
     struct pollfd input = {.fd = 0, .events = POLLIN};
     char byte;
+    size_t turn = 0;
     printf("open\n");
     fflush(stdout);
-    while (poll(&input, 1, 0) == 0 || (input.revents && read(0, &byte, 1) > 0)) step(100);
+    double start = now();
+    while (poll(&input, 1, 0) == 0 || (input.revents && read(0, &byte, 1) > 0)) step(send_due(start, &turn));
 }
 
 /* Run for the time given; the answer is how many seconds were counted. */
@@ -313,12 +366,12 @@ static double run(void) {
         if (at >= limit) break;
         if (!begin_more(&begun) && !busy) break;
         if (option.mode == ECHO && begun == (size_t)option.connections && !busy) break;
-        if (option.mode == IDLE && begun == (size_t)option.connections && !opening) break;
+        if (option.mode >= IDLE && begun == (size_t)option.connections && !opening) break;
         if (at - swept > 1) fail_overdue(swept = at);
         step(100);
     }
-    if (option.mode == IDLE && opening) count_error("not opened in time");
-    if (option.mode == IDLE) done = (size_t)opened, hold_until_input_ends();
+    if (option.mode >= IDLE && opening) count_error("not opened in time");
+    if (option.mode >= IDLE) done = (size_t)opened, hold_until_input_ends();
     return at - start;
 }
 
@@ -326,10 +379,11 @@ static double run(void) {
 static void wind_down(void) {
     double limit = now() + 1;
     stopping = 1;
-    for (int i = 0; option.mode == ECHO && i < option.connections; i++)
+    for (int i = 0; (option.mode == ECHO || option.mode == HOLD) && i < option.connections; i++)
         while (connections[i].state == OPEN && connections[i].waiting && now() < limit) step(10);
     for (int i = 0; option.mode != CONNECTS && i < option.connections; i++) {
         struct connection *c = &connections[i];
+        if (option.mode == HOLD && c->state == OPEN && c->waiting) count_error("no echo");
         if (c->state == OPEN && put(c, close_frame, sizeof close_frame)) c->state = CLOSING;
     }
     while (busy && now() < limit) step(10);
@@ -348,6 +402,12 @@ static void report(size_t count, double seconds, size_t counted, double cpu) {
     for (int i = 0; i < MAX_KINDS && kinds[i].name[0]; i++)
         printf("%s\"%s\": %lu", i ? ", " : "", kinds[i].name, kinds[i].count);
     printf("}}\n");
+}
+
+static void write_log(void) {
+    FILE *file = fopen(option.log, "w");
+    if (!file || fwrite(event_log, sizeof *event_log, events_logged, file) != events_logged || fclose(file))
+        die("cannot write the log");
 }
 
 static double cpu_seconds(void) {
@@ -385,13 +445,13 @@ static void make_message(void) {
 }
 
 static void read_options(int argc, char **argv) {
-    static const char *const modes[] = {"connects", "echo", "reject", "idle"};
-    int mode = 4;
-    for (int i = 0; argc > 1 && i < 4; i++)
+    static const char *const modes[] = {"connects", "echo", "reject", "idle", "hold"};
+    int mode = 5;
+    for (int i = 0; argc > 1 && i < 5; i++)
         if (!strcmp(argv[1], modes[i])) mode = i;
-    if (mode == 4) die("usage: wsload connects|echo|reject|idle --port N [--path P] [--connections N] [--depth N]"
+    if (mode == 5) die("usage: wsload connects|echo|reject|idle|hold --port N [--path P] [--connections N] [--depth N]"
                        " [--seconds S] [--count N] [--size N] [--tokens FILE] [--skip N] [--once]"
-                       " [--via header|query|none] [--expect STATUS]");
+                       " [--via header|query|none] [--expect STATUS] [--pace MS] [--log FILE]");
     option.mode = (enum mode)mode;
     for (int i = 2; i < argc; i++) {
         const char *name = argv[i];
@@ -409,6 +469,8 @@ static void read_options(int argc, char **argv) {
         else if (!strcmp(name, "--skip")) option.skip = strtoul(value, NULL, 10);
         else if (!strcmp(name, "--via")) option.via = value;
         else if (!strcmp(name, "--expect")) option.expect = atoi(value);
+        else if (!strcmp(name, "--pace")) option.pace = atoi(value);
+        else if (!strcmp(name, "--log")) option.log = value;
         else die("unknown option");
     }
     if (option.port < 1 || option.port > 65535) die("--port is missing");
@@ -416,6 +478,8 @@ static void read_options(int argc, char **argv) {
     if (option.depth < 1 || option.depth > MAX_DEPTH) die("--depth: 1 to 16");
     if (option.size < 1 || option.size > MAX_MESSAGE) die("--size: 1 to 1024 bytes");
     if (!(option.seconds > 0 && option.seconds <= MAX_SECONDS)) die("--seconds: up to 600");
+    if (option.pace < 0 || option.pace > 60000) die("--pace: up to 60000 milliseconds");
+    if (option.mode == HOLD && !option.log) die("--log is missing");
     if (strcmp(option.via, "none") && !option.tokens) die("--tokens is missing");
 }
 
@@ -433,6 +497,7 @@ int main(int argc, char **argv) {
     double cpu = cpu_seconds() - before;
     size_t count = done, counted = samples;
     wind_down();
+    if (option.mode == HOLD) write_log();
     report(count, seconds, counted, cpu);
     return 0;
 }

@@ -46,6 +46,12 @@ class Demo:
                 await asyncio.sleep(0.02)  # a pipe that another task reads sets no event
         return found
 
+    async def ready(self) -> None:
+        """Wait until it says where it is, and for whom."""
+        self.url = (await self.until(ADDRESS))[1]
+        for name in ("alice", "bob"):
+            self.passwords[name] = (await self.until(rf"^    {name} +(\S+)"))[1]
+
 
 @asynccontextmanager
 async def started(port: int | None, lease: float = 45, folder: Path | None = None) -> AsyncGenerator[Demo]:
@@ -73,9 +79,7 @@ async def started(port: int | None, lease: float = 45, folder: Path | None = Non
 async def demo(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Demo]:
     """Run the demo on a free port and read what it prints."""
     async with started(0, LEASE, tmp_path_factory.mktemp("demo")) as running:
-        running.url = (await running.until(ADDRESS))[1]
-        for name in ("alice", "bob"):
-            running.passwords[name] = (await running.until(rf"^    {name} +(\S+)"))[1]
+        await running.ready()
         yield running
 
 
@@ -174,22 +178,25 @@ async def test_two_windows_talk(chromium_browser: Browser, demo: Demo) -> None:
             await expect(page.locator("#chat li")).to_have_text("bob<b>hello</b>")
 
 
-async def test_bob_ends_his_other_sessions(chromium_browser: Browser, demo: Demo) -> None:
+async def test_bob_ends_his_other_sessions(chromium_browser: Browser, tmp_path: Path) -> None:
     """Bob's other window, at the address with cookies of its own, is outside at once and says why; this one stays."""
-    async with tab(chromium_browser, demo, "bob") as here:
-        await expect(here.get_by_role("button", name="End my other sessions")).to_be_hidden()
-        there = await here.context.new_page()
-        await there.goto(demo.url.replace("127.0.0.1", "localhost"))
-        await sign_in(there, demo, "bob")
-        await expect(there.locator("#state")).to_have_text("open")
-        await expect(here.locator("#sessions li")).to_have_count(2)
-        await here.get_by_role("button", name="End my other sessions").click()
-        await expect(there.get_by_role("alert")).to_have_text(
-            "Your session has ended (session_revoked). Sign in again."
-        )
-        await expect(here.locator("#events")).to_contain_text("Ended 1 other session")
-        await expect(here.locator("#sessions li")).to_have_count(1)
-        await expect(here.locator("#state")).to_have_text("open")
+    async with started(0, folder=tmp_path) as demo:
+        await demo.ready()
+        async with tab(chromium_browser, demo, "bob") as here:
+            end = here.get_by_role("button", name="End my other sessions")
+            await expect(here.locator("#sessions li")).to_have_count(1)
+            await expect(end).to_be_hidden()
+            async with here.context.expect_page() as opened:
+                await here.get_by_role("link", name="http://localhost").click()
+            there = await opened.value
+            await sign_in(there, demo, "bob")
+            await expect(there.locator("#state")).to_have_text("open")
+            await end.click()
+            alert = there.get_by_role("alert")
+            await expect(alert).to_have_text("Your session has ended (session_revoked). Sign in again.")
+            await expect(here.locator("#events")).to_contain_text("Ended 1 other session")
+            await expect(here.locator("#sessions li")).to_have_count(1)
+            await expect(here.locator("#state")).to_have_text("open")
 
 
 async def test_bob_is_disconnected_and_comes_back(chromium_browser: Browser, demo: Demo) -> None:

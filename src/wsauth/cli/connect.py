@@ -32,7 +32,8 @@ def connect(
     Lines of standard input are sent, messages are printed, and what the server says about the login is printed to
     standard error. The end of a file or pipe leaves the connection open; Ctrl-D and Ctrl-C close it.
     """
-    from wsauth.cli.conversation import Conversation, Login
+    from wsauth.cli.conversation import Conversation
+    from wsauth.cli.login import Login
 
     if sum((user is not None, token_stdin, ticket_stdin)) > 1:
         raise click.UsageError("give one of --user, --token-stdin and --ticket-stdin")
@@ -42,7 +43,7 @@ def connect(
     _check_url(url, private=user is not None)
     lines = Lines()
     piped = password_stdin or token_stdin or ticket_stdin
-    login = Login(kind, _secret(kind, lines, piped=piped), user or "") if kind else None
+    login = Login(url, kind, _secret(kind, lines, piped=piped), user or "") if kind else None
     return asyncio.run(Conversation(url, login, lines).run())
 
 

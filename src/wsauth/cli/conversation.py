@@ -1,57 +1,24 @@
 """A connection from its handshake to its close: signs in, prints, sends, and renews the lease in time."""
 
 import asyncio
-import json
 import sys
-from base64 import urlsafe_b64encode
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.typing import Subprotocol
 
+from wsauth.cli.login import Login, NoLogin
 from wsauth.cli.output import clean, say
 from wsauth.cli.typed import Lines
 from wsauth.cli.wording import close_line, control, line, problem_line
 from wsauth.core.protocol.wire import SUBPROTOCOL
 
-__all__ = ["Conversation", "Login"]
+__all__ = ["Conversation"]
 
 _NORMAL: Final = 1000
 _PATIENCE: Final = 20.0
 """Seconds that connecting may take."""
-
-
-class Login:
-    """Hold what is presented.
-
-    Args:
-        kind: `password`, `token` or `ticket`.
-        secret: it.
-        username: with a password.
-    """
-
-    def __init__(self, kind: str, secret: str, username: str = "") -> None:
-        self.kind = kind
-        self._secret = secret
-        self._username = username
-
-    def __repr__(self) -> str:
-        return f"Login({self.kind!r}, secret=<hidden>)"
-
-    def offer(self) -> list[str]:
-        """Return what the handshake offers; a URL, which logs keep, holds none of it."""
-        if self.kind == "password":
-            return []
-        if self.kind == "ticket":
-            return [f"wsauth.ticket.{self._secret}"]
-        jws = self._secret.count(".") == 2
-        shown = self._secret if jws else urlsafe_b64encode(self._secret.encode()).rstrip(b"=").decode()
-        return [f"wsauth.bearer.{shown}"]
-
-    def message(self) -> str:
-        """Return the message that signs in by password."""
-        return json.dumps({"type": "auth", "username": self._username, "password": self._secret})
 
 
 class Conversation:
@@ -71,6 +38,7 @@ class Conversation:
         self._tasks: set[asyncio.Task[None]] = set()
         self._asked = False
         self._sending = False
+        self._failed = False
 
     async def run(self) -> int:
         """Return the exit status: 0 when the connection was closed normally."""
@@ -94,6 +62,8 @@ class Conversation:
             if self._renewal is not None:
                 self._renewal.cancel()
             await socket.close()
+            if self._login is not None:
+                await self._login.logout()
 
     async def _talk(self, socket: ClientConnection) -> int:
         if socket.subprotocol != SUBPROTOCOL:
@@ -108,7 +78,7 @@ class Conversation:
             pass
         code = socket.close_code or 1006
         if code == _NORMAL:
-            return 0
+            return 1 if self._failed else 0
         say(close_line(code, socket.close_reason or ""))
         return 1
 
@@ -131,22 +101,32 @@ class Conversation:
         nobody = kind == "auth_required" or (kind == "auth_success" and message.get("subject") is None)
         if password and nobody and not self._asked:
             self._asked = True
-            await self._sign_in(socket)
+            accept = message.get("accept")
+            self._spawn(self._sign_in(socket, accept if isinstance(accept, list) else []))
         elif kind == "auth_success":
             self._send_lines(socket)
             if password and isinstance(message.get("renew_in"), int | float):
                 self._renew_in(message["renew_in"], socket)
 
-    async def _sign_in(self, socket: ClientConnection) -> None:
-        if self._login is not None:
-            await socket.send(self._login.message())
+    async def _sign_in(self, socket: ClientConnection, accept: list[str] | None = None) -> None:
+        if self._login is None:
+            return
+        try:
+            await socket.send(await self._login.message(accept))
+        except NoLogin as error:
+            say(str(error))
+            if accept is not None:  # a lease that cannot be renewed goes on until its end
+                self._failed = True
+                await socket.close()
 
     def _renew_in(self, seconds: float, socket: ClientConnection) -> None:
         if self._renewal is not None:
             self._renewal.cancel()
-        self._renewal = asyncio.get_running_loop().call_later(
-            max(0.0, seconds), lambda: self._spawn(self._sign_in(socket))
-        )
+
+        def renew() -> None:
+            self._spawn(self._sign_in(socket))
+
+        self._renewal = asyncio.get_running_loop().call_later(max(0.0, seconds), renew)
 
     def _send_lines(self, socket: ClientConnection) -> None:
         """Begin to send; not before the login, where every message costs an attempt."""

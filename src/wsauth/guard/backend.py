@@ -111,9 +111,9 @@ class Backend:
             leeway: how far the issuer's clock may be ahead, in seconds.
             kept: how long its credentials may live, in seconds.
         """
-        now, local = self.clock.now(), self.local
+        now, store = self.clock.now(), self.store
 
-        def row(order: str) -> NewRow:
+        def row(order: str | None) -> NewRow:
             if session_id is not None:
                 return NewRow(kind="session", key=session_id, keep_until=now + kept, order=order)
             if token_id is not None:
@@ -123,10 +123,13 @@ class Backend:
             return NewRow(kind="subject", key=key, value=until, keep_until=now + kept, order=order)
 
         async def write(order: str) -> None:
-            if local is not None and session_id is not None and await local.end_session(session_id, order):
+            if store is not None and session_id is not None and await store.sessions.end(session_id, order=order):
                 return
-            if local is not None and issuer == OWN_ISSUER and subject is not None:
-                await local.end_logins(subject, order)
+            if store is not None and issuer == OWN_ISSUER and subject is not None:
+                # Whatever was issued to that name before there was such a user is dead before the order is answered.
+                await self.feed.publish([row(None)])
+                if await store.users.end_logins(subject, order=order) is not None:
+                    return
             await self.feed.publish([row(order)])
 
         return await self.orders.give(write)

@@ -102,14 +102,6 @@ class Local:
         follower.every_second(self._reload)
         follower.every_minute(self._prune)
 
-    async def end_session(self, session_id: str, order: str) -> bool:
-        """End a session of ours for an order; tells whether there was one."""
-        return await self._store.sessions.end(session_id, order=order)
-
-    async def end_logins(self, username: str, order: str) -> None:
-        """End every login of a user of ours for an order; there need not be one of that name."""
-        await self._store.users.end_logins(username, order=order)
-
     def _heed(self, rows: Sequence[Row]) -> None:
         self.sessions.heed(rows)
         self.users.heed(rows)

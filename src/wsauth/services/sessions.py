@@ -196,6 +196,10 @@ class Sessions:
         if proof is None or not self._mac.check(proof.message, proof.tag):
             return None
         known = await self.find(proof.session_id)
+        if known is not None and known.session.generation < proof.generation:
+            # We made a later one, perhaps in another process, whose row has not come yet.
+            self._known.pop(proof.session_id, None)
+            known = await self.find(proof.session_id)
         if known is None or known.session.kind != "cookie" or known.session.generation != proof.generation:
             raise Refused("session_revoked", "the session of the cookie has ended")
         return known

@@ -85,14 +85,13 @@ class SignedTickets:
             session_id=identity.session_id,
             token_id=identity.token_id,
             auth_time=identity.auth_time,
-            # An `iat`, so that a later revocation counts the ticket as made before it.
-            claims={"iat": now, **identity.claims},
+            claims=_claims(identity, now),
             path=path,
             origin=origin,
         )
         try:
             payload = msgspec.json.encode(ticket)
-        except TypeError:
+        except (TypeError, ValueError, OverflowError, RecursionError):
             raise ConfigurationError(f"a ticket for {identity}: its claims are not plain JSON") from None
         text = f"{_encoded(payload)}.{_encoded(self._mac.sign(payload))}"
         if len(text) > _LONGEST:
@@ -110,14 +109,16 @@ class SignedTickets:
         if now >= found.expires_at:
             raise Refused("ticket_invalid", "the ticket has expired", mend="ticket_ttl")
         own = found.issuer == OWN_ISSUER and "epoch" in found.claims
+        # A live session is as of its user's epoch, also where that has moved on since the ticket was made.
+        by_user = own and found.session_id is None
         burnt = await self._store.burn(
             found.id,
             found.expires_at,
             self._limits,
             now,
             session_id=found.session_id if own else None,
-            subject=found.subject if own else None,
-            epoch=found.claims["epoch"] if own else None,
+            subject=found.subject if by_user else None,
+            epoch=found.claims["epoch"] if by_user else None,
         )
         if not burnt:
             raise Refused("ticket_invalid", "the ticket was used before, or its session has ended")
@@ -173,6 +174,15 @@ class MemoryTicketStore:
             raise Refused("unavailable", f"{_MEMORY_LIMIT} tickets were used lately", retry_after=1)
         self._used[ticket_id] = expires_at
         return True
+
+
+def _claims(identity: Identity, now: float) -> dict[str, Any]:
+    """Return the claims of a ticket: with an `iat`, so that a later revocation counts it as made before.
+
+    Of ours the `kind` is its own: what a ticket opens is not the connection that asked for it, nor a key.
+    """
+    own = {"kind": "ticket"} if identity.issuer == OWN_ISSUER else {}
+    return {"iat": now, **identity.claims, **own}
 
 
 def _encoded(value: bytes) -> str:

@@ -57,7 +57,7 @@ class AccessTokens:
         self._audience = audience
         self._clock = clock
         self._verified = VerifiedTokens()
-        keys.on_removed = self._verified.clear
+        keys.on_removed = self.forget
 
     def issue(self, user: User, session: Session, until: float) -> tuple[str, float]:
         """Return a token for a session and when it ends: after `ttl`, never after the session's own end, `until`."""
@@ -138,6 +138,10 @@ class AccessTokens:
         identity = _identity(claims)
         self._verified.put(token, identity, min(now + LIFETIME, claims.exp))
         return identity
+
+    def forget(self) -> None:
+        """Verify everything anew: a key was removed."""
+        self._verified.clear()
 
     def _checked(self, raw: dict[str, Any], now: float) -> _Claims:
         try:

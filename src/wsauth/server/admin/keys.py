@@ -76,8 +76,6 @@ class _Keys:
 
     async def remove(self, key_id: str) -> None:
         await self._signing.remove(key_id)
-        # Tokens that were found good a moment ago are not looked at again.
-        self._plane.local.tokens.forget()
         self._tell(key_id, "removed")
 
     def _tell(self, key_id: str, what: str) -> None:

@@ -145,6 +145,8 @@ class Connection:
 
     def answer(self, question: Verify, outcome: Identity | Refused) -> None:
         """Register, look at the revocations, answer: one step without an await (ARCHITECTURE, invariant 2)."""
+        if self.machine.state is State.CLOSED:
+            return
         if isinstance(outcome, Identity):
             outcome = self._admit(outcome, question.credentials)
         self.perform(self.machine.answered(question.number, outcome, self._service.clock.now()))

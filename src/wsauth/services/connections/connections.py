@@ -1,6 +1,7 @@
 """All connections of a process: found by identity, session and token, and ended together."""
 
 import asyncio
+import logging
 import secrets
 from base64 import b32encode
 from collections.abc import Callable, Collection, Iterable
@@ -26,6 +27,8 @@ from wsauth.services.connections.connection import Connection
 from wsauth.services.connections.deadlines import Deadlines
 from wsauth.services.connections.revocations import Revocations
 from wsauth.services.events import Bus
+
+_log = logging.getLogger("wsauth")
 
 __all__ = ["ANSWER_TIMEOUT", "Closing", "Connections", "Nodes", "Report", "new_id"]
 
@@ -83,7 +86,10 @@ class Closing:
             ending = connection.ending()
             ending.add_done_callback(self._note)
             self._endings.append(ending)
-            connection.end(error(connection))
+            try:
+                connection.end(error(connection))
+            except Exception:  # noqa: BLE001  one connection's fault must not keep the others open
+                _log.exception("a connection could not be closed")
 
     def _note(self, _: object) -> None:
         self._slowest = self._loop.time()
@@ -179,6 +185,11 @@ class Connections:
     def __len__(self) -> int:
         return len(self._all)
 
+    @property
+    def deaf(self) -> bool:
+        """Tell whether the feed was not read for too long, so that nothing is granted."""
+        return self.clock.now() - self.heard_at > self.hearing_timeout
+
     def index(self, connection: Connection, identity: Identity | None) -> None:
         """Make the connection findable as this identity's, and as nobody else's."""
         by_handle = self._by_handle
@@ -214,7 +225,7 @@ class Connections:
     def admit(self, identity: Identity, credentials: Credentials) -> Identity | Refused:
         """Return whom a good credential lets in now: with the rights of now, or why it is dead, or why nobody is."""
         now = self.clock.now()
-        if now - self.heard_at > self.hearing_timeout:
+        if self.deaf and self.authentication.overriding is None:
             return Refused("unavailable", "the feed of revocations was not read for too long", retry_after=1)
         if self.draining:
             return Refused("draining", "the server is stopping", retry_after=1)

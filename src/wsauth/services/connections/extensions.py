@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from wsauth.core.identity import OWN_ISSUER
+from wsauth.core.lease import Lease, warn_at
 from wsauth.core.protocol.states import State
 from wsauth.core.sessions import Limits
 from wsauth.interfaces.sessions import Known
@@ -16,8 +17,10 @@ from wsauth.services.connections.connections import Connections
 
 __all__ = ["AHEAD", "Extensions"]
 
-AHEAD: Final = 45.0
-"""Seconds before its end from which on a lease is looked after."""
+AHEAD: Final = 1.5
+"""How much earlier than its warning a lease is looked after: 45 s before its end where that comes 30 s before."""
+_LEAST: Final = 2.5
+"""Seconds before its end from which on the shortest lease is looked after."""
 
 Lookup = Callable[[Collection[str]], Awaitable[Sequence[Known]]]
 
@@ -44,11 +47,11 @@ class Extensions:
 
     def watch(self, connection: Connection) -> None:
         """Look after a connection when its lease is one that can live on."""
+        self.forget(connection)
         lease = connection.machine.lease
         if lease is None or not lease.ends or lease.identity.issuer != OWN_ISSUER or not _extends(connection):
             return
-        self.forget(connection)
-        due = int(lease.ends_at - AHEAD)
+        due = int(lease.ends_at - _ahead(lease))
         if due <= self._swept:
             self._due.add(connection)
         else:
@@ -74,32 +77,40 @@ class Extensions:
         self._swept = int(now)
         self._due = {connection for connection in self._due if _waits(connection, now)}
         by_session: dict[str, list[Connection]] = {}
-        for connection in self._due:
+        for connection in list(self._due):
             session_id = connection.identity.session_id
             if session_id is None:
                 connection.extended(now + self._limits.access)
             else:
                 by_session.setdefault(session_id, []).append(connection)
         if by_session:
-            self._extend(await self._lookup(by_session), by_session)
+            live = await self._lookup(by_session)
+            if not self._connections.deaf:
+                self._extend(live, by_session)
 
     def _extend(self, live: Iterable[Known], by_session: dict[str, list[Connection]]) -> None:
         for known in live:
             session = known.session
             until = min(session.refreshed_at + self._limits.access, self._limits.ends_at(session))
             for connection in by_session[session.id]:
-                connection.extended(until)
+                # It may have been renewed while the store was asked.
+                if connection.identity.session_id == session.id and _extends(connection):
+                    connection.extended(until)
 
 
 def _extends(connection: Connection) -> bool:
     """Tell whether a lease of ours can be extended from elsewhere (CONTRACT section 6, the table of leases)."""
-    machine = connection.machine
-    if machine.source in ("cookie", "ticket", "basic"):
-        return machine.source != "ticket" or connection.identity.session_id is not None
-    claims = connection.identity.claims
-    return claims.get("kind") in ("key", "connection") or (
-        machine.policy.follow_session and connection.identity.session_id is not None
-    )
+    identity = connection.identity
+    kind = identity.claims.get("kind")
+    if identity.session_id is None:
+        return kind == "key"
+    # An access token says no kind: it has an end of its own.
+    return kind is not None or connection.machine.policy.follow_session
+
+
+def _ahead(lease: Lease) -> float:
+    """Return how long before its end a lease is looked after, in seconds."""
+    return max(_LEAST, AHEAD * (lease.ends_at - warn_at(lease)))
 
 
 def _waits(connection: Connection, now: float) -> bool:
@@ -107,4 +118,4 @@ def _waits(connection: Connection, now: float) -> bool:
     lease = connection.machine.lease
     if lease is None or connection.machine.state in (State.CLOSING, State.CLOSED):
         return False
-    return lease.ends_at - now <= AHEAD + 1
+    return lease.ends_at - now <= _ahead(lease) + 1

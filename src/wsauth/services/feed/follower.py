@@ -78,6 +78,7 @@ class Follower:
         self._loaded: asyncio.Event | None = None
         self._orders: dict[str, None] = {}
         self._began_at = connections.clock.now()
+        connections.hearing_timeout = timeout
 
     # Life.
 
@@ -96,7 +97,6 @@ class Follower:
         self._loop = asyncio.get_running_loop()
         self._thread = get_ident()
         self._loaded = asyncio.Event()
-        self._connections.hearing_timeout = self._timeout
         await self._beat()
         self._reader.start(self._tell, self._connections.clock.now)
         try:
@@ -136,8 +136,7 @@ class Follower:
     @property
     def lost(self) -> bool:
         """Tell whether the feed was not read for too long."""
-        connections = self._connections
-        return connections.clock.now() - connections.heard_at > connections.hearing_timeout
+        return self._connections.deaf
 
     # Taking in.
 
@@ -179,7 +178,10 @@ class Follower:
             for connection, error in self._concerned(row).items():
                 if connection.machine.state not in (State.CLOSING, State.CLOSED):
                     found.setdefault(connection, error)
-        for order, (given_at, errors) in by_order.items():
+        taken: set[Connection] = set()
+        for order, (given_at, concerned) in by_order.items():
+            errors = {connection: error for connection, error in concerned.items() if connection not in taken}
+            taken.update(errors)
             answering = order is not None and self._is_new(order, given_at)
             if errors or answering:
                 closing = Closing(list(errors), errors.__getitem__)
@@ -273,6 +275,8 @@ class Follower:
                     await work()
             except Refused as error:
                 _log.warning("the store could not be used: %s", error.reason)
+            except Exception:  # noqa: BLE001  a process that beats no more would count as gone while it serves
+                _log.exception("what is done every second failed")
 
     async def _prune(self) -> None:
         await self._feed.prune(self._connections.clock.now())
