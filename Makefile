@@ -14,8 +14,8 @@ help: ## this list
 install: ## .venv with everything, as uv.lock says
 	@scripts/install
 
-demo: install ## a small FastAPI application in the browser, guarded by wsauth
-	@$(BIN)/python -m wsauth.demo
+demo: install ## the server with a chat and two users, in the browser
+	@$(BIN)/wsauth demo
 
 test: install test-tools ## all tests (ARGS="tests/unit -k lease" for some)
 	@$(BIN)/python -m pytest $(ARGS)

@@ -257,15 +257,16 @@ async def test_a_key_that_was_rotated_and_removed(tmp_path: Path) -> None:
         old = (await server.command("keys", "list", "--json")).json()[0]["kid"]
         new = (await server.command("keys", "rotate", "--now", "--json")).json()["kid"]
         async with httpx2.AsyncClient(base_url=server.http) as browser, asyncio.timeout(PATIENCE):
-            while new not in (await browser.get("/.well-known/jwks.json")).text:
-                await asyncio.sleep(0.05)  # noqa: ASYNC110  the server has no event for us
+            while new not in (await browser.get("/.well-known/jwks.json")).text:  # noqa: ASYNC110  servers set no event
+                await asyncio.sleep(0.05)
         after = await token_of(server)
         assert (await server.command("tokens", "inspect", "--json", stdin=after)).json()["key_id"] == new
         async with socket_of(server, before):
             assert (await server.command("keys", "remove", old)).status == 0
         async with httpx2.AsyncClient(base_url=server.http) as browser, asyncio.timeout(PATIENCE):
-            while (await browser.get("/auth/me", headers={"Authorization": f"Bearer {before}"})).status_code == 200:
-                await asyncio.sleep(0.05)  # noqa: ASYNC110
+            me = browser.build_request("GET", "/auth/me", headers={"Authorization": f"Bearer {before}"})
+            while (await browser.send(me)).status_code == 200:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
         async with socket_of(server, after):
             pass
 
@@ -287,23 +288,24 @@ sources = ["basic", "message"]
 
 
 async def test_connect_with_a_password_talks_and_renews(tmp_path: Path) -> None:
-    """It signs in over HTTP, or by message where the route takes that, echoes, renews, and is told why it is closed."""
+    """It signs in over HTTP, or by message where the route takes that, echoes, renews, and hears why it is closed."""
     async with serving(tmp_path, config=ROUTES) as server:
         await server.add_user("alice", PASSWORD)
-        await asyncio.gather(talk(server, "/ws"), talk(server, "/basic"))
+        await server.add_user("bob", PASSWORD)
+        await asyncio.gather(talk(server, "alice", "/ws"), talk(server, "bob", "/basic"))
 
 
-async def talk(server: Serving, path: str) -> None:
+async def talk(server: Serving, name: str, path: str) -> None:
     """Do what a person does, until another one ends it."""
-    async with client(server, "--user", "alice", "--password-stdin", path=path) as me:
+    async with client(server, "--user", name, "--password-stdin", path=path) as me:
         me.send(PASSWORD)
         me.send("hello")
         await me.said("credentials are required within 10 s: token, ")
-        said = (await me.said("signed in as alice (wsauth)")).strip()
+        said = (await me.said(f"signed in as {name} (wsauth)")).strip()
         assert re.search(r"; ends in 1\d(\.\d+)? s; renew in (9|1\d)(\.\d+)? s$", said), said
         assert await me.printed() == "hello\n"
-        await me.said("signed in as alice")  # renewed
-        assert (await server.command("sessions", "revoke", "--subject", "Alice")).status == 0
+        await me.said(f"signed in as {name}")  # renewed
+        assert (await server.command("sessions", "revoke", "--subject", name.upper())).status == 0
         assert "sign in again, id " in await me.said("session_revoked")
         assert await me.status() == 1
 

@@ -145,9 +145,11 @@ class Process:
         self.guard = guard
         self.local = local
 
-    def begin(self, *headers: Header, speaks: bool = True, path: str = "/ws", query: str = "") -> Face:
+    def begin(
+        self, *headers: Header, speaks: bool = True, path: str = "/ws", query: str = "", face: Face | None = None
+    ) -> Face:
         """Begin a handshake with these headers."""
-        guard, face = self.guard, Face()
+        guard, face = self.guard, face or Face()
         offers = ["wsauth.v1"] if speaks else []
         every = [(b"host", b"wsauth.test"), *headers]
         rules = guard.routes.find(path)

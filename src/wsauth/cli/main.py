@@ -50,7 +50,7 @@ def main() -> int:
     except Refused as error:
         return _say(_words(error), _FAILED if error.code in _OUR_FAULT else _WRONG)
     except Abort as error:
-        if isinstance(error.__cause__, EOFError):
+        if isinstance(error.__cause__ or error.__context__, EOFError):
             return _say("the input ended before an answer was given", _WRONG)
         return _INTERRUPTED
     except OSError as error:

@@ -32,6 +32,11 @@ _OPEN: Final = frozenset(
     {"/auth/login", "/.well-known/jwks.json", "/.well-known/websocket-auth", "/healthz", "/readyz"}
 )
 _REFRESH: Final = "/auth/refresh"
+_READY: Final = "/readyz"
+_NOT_READY: Final[Document] = {
+    "description": "`starting`, `feed`, `store` or `draining`",
+    "content": {"text/plain": {"schema": {"type": "string"}}},
+}
 _SAFE: Final = frozenset({"get", "head", "options"})
 
 
@@ -55,6 +60,7 @@ def _document(plane: Plane, parts: tuple[Any, ...]) -> Document:
         operation["security"] = _security(path, method)
         for response in operation["responses"].values():
             _retype(response)
+    drawn["paths"][_READY]["get"]["responses"]["503"] = _NOT_READY
     return drawn
 
 

@@ -1,7 +1,7 @@
 """Every no of the HTTP API: RFC 9457, with the code, action and id of the refusal table; why is in the log."""
 
 import logging
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from fastapi import FastAPI, Request, Response
@@ -16,11 +16,11 @@ from wsauth.services.connections.connections import new_id
 from wsauth.services.events import Bus
 from wsauth.services.users import PasswordRejected
 
-__all__ = ["Problems", "Unfit", "no_store"]
+__all__ = ["NO_STORE", "Problems", "Unfit", "no_store"]
 
 _log = logging.getLogger("wsauth")
 
-NO_STORE = {"Cache-Control": "no-store"}
+NO_STORE: Final = {"Cache-Control": "no-store"}
 
 
 class Unfit(Refused):

@@ -73,7 +73,7 @@ async def terminal(folder: Path, *arguments: str, environ: Mapping[str, str] | N
     process = subprocess.Popen(
         [str(WSAUTH), *arguments],
         cwd=folder,
-        env={**environment(environ), "TERM": "dumb", "COLUMNS": "200"},
+        env={**environment(), "TERM": "dumb", "COLUMNS": "200", **(environ or {})},
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,

@@ -138,7 +138,7 @@ function closed({ code, reason, refusal, retryIn }) {
   note("", `Coming back in ${Math.max(1, Math.round(retryIn / 1000))} s.`);
 }
 
-// The lease follows the session: a refresh over HTTP is heard of on the open socket
+// The lease follows the session: shortly before it would end it is extended, if the session was refreshed
 
 function due() {
   if ($("automatic").checked) refresh();
@@ -148,7 +148,7 @@ function due() {
 async function refresh() {
   try {
     await ask("POST", "/auth/refresh");
-    note("", "Refreshed the session over HTTP.");
+    note("", "Refreshed the session over HTTP; the lease follows before it ends.");
   } catch (error) {
     note("bad", `The session was not refreshed: ${error.message}`, error.code);
     if (!error.status && socket?.lease) timer = setTimeout(due, AGAIN);

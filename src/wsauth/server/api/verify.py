@@ -10,6 +10,7 @@ from wsauth.core.identity import NOBODY
 from wsauth.core.routes import NOWHERE
 from wsauth.errors import PermissionDenied, Refused
 from wsauth.server.plane import Plane, authenticated
+from wsauth.server.problems import NO_STORE
 
 __all__ = ["verify_routes"]
 
@@ -31,7 +32,7 @@ def verify_routes(plane: Plane) -> APIRouter:
         for name in () if policy is NOWHERE else policy.require:
             if not permissions.allow(name):
                 raise PermissionDenied(name)
-        return Response(status_code=204, headers=dict(identity_headers(identity, permissions)))
+        return Response(status_code=204, headers={**dict(identity_headers(identity, permissions)), **NO_STORE})
 
     return router
 

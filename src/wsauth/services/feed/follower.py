@@ -179,7 +179,8 @@ class Follower:
                 if connection.machine.state not in (State.CLOSING, State.CLOSED):
                     found.setdefault(connection, error)
         taken: set[Connection] = set()
-        for order, (given_at, concerned) in by_order.items():
+        # Rows that belong to no order come last: what an order closes is in its report, whatever came in the same read.
+        for order, (given_at, concerned) in sorted(by_order.items(), key=lambda item: item[0] is None):
             errors = {connection: error for connection, error in concerned.items() if connection not in taken}
             taken.update(errors)
             answering = order is not None and self._is_new(order, given_at)

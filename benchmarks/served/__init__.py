@@ -1,0 +1,1 @@
+"""What the whole server does under strain, measured: real `wsauth serve` processes, real sockets."""
