@@ -1,6 +1,7 @@
 """Who asks the admin API in these tests, and the sockets that what it does is seen on."""
 
 import json
+from base64 import urlsafe_b64decode
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.wsauth_server import Serving, secret, serving
 
-__all__ = ["ADMIN", "Office", "closed", "office", "opened"]
+__all__ = ["ADMIN", "Office", "closed", "control", "office", "opened", "part"]
 
 ADMIN = "correct horse battery staple"
 """The password of `admin`, the first user of every store here."""
@@ -113,3 +114,10 @@ async def closed(socket: ClientConnection) -> str:
             await socket.recv()
     kept = [part for part in (socket.close_reason or "").split(";") if not part.startswith("id=")]
     return f"{socket.close_code} {';'.join(kept)}"
+
+
+def part(token: str, number: int) -> dict[str, Any]:
+    """Return the header (0) or the claims (1) of a token."""
+    text = token.split(".")[number]
+    decoded: dict[str, Any] = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    return decoded

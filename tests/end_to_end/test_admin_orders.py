@@ -7,10 +7,11 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import httpx2
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from tests.end_to_end.administering import ADMIN, Office, closed, control, office, opened
+from tests.end_to_end.administering import ADMIN, Office, closed, control, office, opened, part
 from tests.wsauth_server import Serving, serving
 
 ELSEWHERE = "https://chat.example"
@@ -111,15 +112,29 @@ async def test_a_revocation_reports_what_it_did(desk: Office) -> None:
 
 
 async def test_a_token_is_revoked_by_its_id(desk: Office) -> None:
-    """The session goes on with its other tokens."""
+    """Its socket is closed and it is dead, while the session goes on with another token."""
     login = await desk.server.login("carol", await desk.add("carol"))
-    async with opened(desk.server, token=login["access_token"]) as socket:
-        (one,) = (await desk.get("/connections?subject=carol&issuer=wsauth"))["items"]
-        assert one["session_id"] == login["session_id"]
-        report = await desk.do("POST", "/revocations", {"session_id": login["session_id"]})
+    token = login["access_token"]
+    async with opened(desk.server, token=token) as socket:
+        order = {"token_id": part(token, 1)["jti"], "issuer": "wsauth"}
+        assert (await desk.do("POST", "/revocations", order))["matched"] == 1
+        assert await closed(socket) == "3000 token_revoked"
+    assert (await desk.me(token)).json()["code"] == "token_revoked"
+    async with httpx2.AsyncClient(base_url=desk.server.http) as client:
+        refreshed = (await client.post("/auth/refresh", json={"refresh_token": login["refresh_token"]})).json()
+    assert (await desk.me(refreshed["access_token"])).status_code == 200
+
+
+async def test_a_session_is_revoked_by_its_id(desk: Office) -> None:
+    """Its socket is closed and its token is dead, while another session of the same user goes on."""
+    password = await desk.add("eve")
+    ended, other = [await desk.server.login("eve", password) for _ in range(2)]
+    async with opened(desk.server, token=ended["access_token"]) as socket:
+        report = await desk.do("POST", "/revocations", {"session_id": ended["session_id"]})
         assert report["matched"] == 1
         assert await closed(socket) == "3000 session_revoked"
-    assert (await desk.me(login["access_token"])).json()["code"] == "session_revoked"
+    assert (await desk.me(ended["access_token"])).json()["code"] == "session_revoked"
+    assert (await desk.me(other["access_token"])).status_code == 200
 
 
 async def test_a_disconnection_leaves_the_way_back(desk: Office) -> None:

@@ -196,6 +196,7 @@ async def process(
     routes: Sequence[Route] = (),
     on_feed_loss: Literal["refuse", "close"] = "refuse",
     key_file: str = "wsauth.key",
+    starts: bool = True,
     **keys: Any,
 ) -> AsyncGenerator[Process]:
     """Run a process over the store in a folder."""
@@ -211,6 +212,10 @@ async def process(
         sources=["header", "cookie", "ticket", "subprotocol", "message", "basic"],
         **keys,
     )
+    if not starts:
+        yield Process(guard, local)
+        await local.aclose()
+        return
     async with guard:
         yield Process(guard, local)
 

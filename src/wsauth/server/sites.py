@@ -9,12 +9,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from wsauth.core.origins import Origins
 from wsauth.errors import Refused
+from wsauth.server.api.form import FORM
 from wsauth.server.problems import Problems, Unfit
 
 __all__ = ["Sites"]
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_FORM = "application/x-www-form-urlencoded"
 
 
 class Sites:
@@ -57,7 +57,7 @@ class Sites:
         if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
             return
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind == _FORM and request.url.path == self._forms:
+        if kind == FORM and request.url.path == self._forms:
             return
         if kind != "application/json":
             raise Unfit(415, "the body is JSON: send Content-Type: application/json")

@@ -12,13 +12,13 @@ from wsauth.core.sessions import Session, SessionKind
 from wsauth.errors import Refused
 from wsauth.interfaces.sessions import Known
 from wsauth.server.answers import LoggedIn, SignedIn
+from wsauth.server.api.form import FormRoute
 from wsauth.server.plane import Body, Plane, somebody
 from wsauth.server.problems import Unfit
 from wsauth.services.sessions import identity_of
 
 __all__ = ["login_routes"]
 
-_FORM = "application/x-www-form-urlencoded"
 _LONGEST = 4096
 """Characters of a username or a password that are looked at."""
 
@@ -46,7 +46,7 @@ class NewPassword(Body):
 
 def login_routes(plane: Plane) -> APIRouter:
     """Return the routes."""
-    router = APIRouter(prefix="/auth", tags=["sessions"])
+    router = APIRouter(prefix="/auth", tags=["sessions"], route_class=FormRoute)
     logins = _Logins(plane)
 
     @router.post("/login", response_model=LoggedIn | SignedIn)
