@@ -82,7 +82,7 @@ class Generator:
         try:
             await _opened(process)
             yield held
-            out, _ = await asyncio.wait_for(process.communicate(), 20)
+            out, _ = await asyncio.wait_for(process.communicate(b""), 20)
         finally:
             if process.returncode is None:
                 process.send_signal(signal.SIGKILL)

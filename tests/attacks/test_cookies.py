@@ -372,8 +372,8 @@ async def test_ck_09_a_csrf_token_is_the_servers_own(target: Plane) -> None:
         await refused(target, await target.http.post("/auth/logout", headers=headers), 403, "csrf_failed")
     twice = [("Origin", ORIGIN), ("Cookie", alice.jar["Cookie"]), *[("X-CSRF-Token", alice.csrf_token)] * 2]
     await refused(target, await target.http.post("/auth/logout", headers=twice), 400, "request_invalid")
-    odd = [*[(name.encode(), value.encode()) for name, value in alice.headers.items()][:1], (b"X-CSRF-Token", b"\xff")]
-    odd.append((b"Cookie", alice.jar["Cookie"].encode()))
+    odd = [(name.encode(), value.encode()) for name, value in alice.headers.items() if name != "X-CSRF-Token"]
+    odd.append((b"X-CSRF-Token", b"\xff"))
     await refused(target, await target.http.post("/auth/logout", headers=odd), 403, "csrf_failed")
     await lives(alice)
 

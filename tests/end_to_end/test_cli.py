@@ -14,7 +14,7 @@ from time import monotonic
 import httpx2
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from tests.lifeline import hold, release
@@ -196,6 +196,22 @@ async def test_two_servers_on_one_store_act_as_one(tmp_path: Path, whom: tuple[s
         assert (inspected.status, inspected.json()["code"]) == (1, "session_revoked")
 
 
+async def test_a_killed_server_is_reported_and_finds_what_was_revoked(tmp_path: Path) -> None:
+    """What a killed process did not answer is said with exit status 1; the next one refuses what was revoked."""
+    async with serving(tmp_path) as server:
+        await server.add_user("alice", PASSWORD)
+        token = await token_of(server)
+        async with socket_of(server, token):
+            await server.kill()
+        done = await server.command("sessions", "revoke", "--subject", "alice", "--json")
+        assert (done.status, done.json()["complete"], done.json()["nodes"]["silent"]) == (1, False, 1)
+        assert "not complete" in done.err
+    async with serving(tmp_path) as server:
+        with pytest.raises(InvalidStatus, match="401"):
+            async with socket_of(server, token):
+                pass
+
+
 @pytest.mark.parametrize("verb", ["disable", "remove"])
 async def test_a_user_who_may_come_no_more_is_gone_at_once(tmp_path: Path, verb: str) -> None:
     """Disabling and removing a user closes their sockets, and they cannot sign in."""
@@ -269,6 +285,29 @@ async def test_a_key_that_was_rotated_and_removed(tmp_path: Path) -> None:
                 await asyncio.sleep(0.05)
         async with socket_of(server, after):
             pass
+
+
+async def test_inspecting_uses_nothing_up(tmp_path: Path) -> None:
+    """Ticket and refresh token are told, and are good afterwards; a refresh token that was followed is good no more."""
+    async with serving(tmp_path) as server:
+        await server.add_user("alice", PASSWORD)
+        login = await server.login("alice", PASSWORD)
+        ticket, refresh = await server.ticket(login["access_token"], path="/ws"), login["refresh_token"]
+        found = (await server.command("tokens", "inspect", "--json", stdin=ticket)).json()
+        assert (found["ours"], found["good"], found["path"]) == (True, True, "/ws")
+        async with connect(f"{server.ws}/ws?ticket={ticket}") as socket:
+            await socket.send("hello")
+            assert await socket.recv() == "hello"
+        found = (await server.command("tokens", "inspect", "--json", stdin=refresh)).json()
+        assert (found["what"], found["good"], found["session_id"]) == ("refresh token", True, login["session_id"])
+        async with httpx2.AsyncClient(base_url=server.http) as browser:
+            reply = await browser.post("/auth/refresh", json={"refresh_token": refresh})
+        assert secret(reply.json()["refresh_token"], "the next refresh token") != refresh
+        secret(reply.json()["access_token"], "the next access token")
+        assert (await server.command("tokens", "inspect", "--json", stdin=refresh)).json()["good"] is False
+        await server.command("sessions", "revoke", login["session_id"])
+        another = await server.command("tokens", "inspect", "--json", stdin=ticket)
+        assert (another.status, another.json()["code"]) == (1, "session_revoked")
 
 
 # wsauth connect.

@@ -162,7 +162,7 @@ class EndingEvent(Event, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         id: 12 characters.
-        subject, issuer, session_id, token_id: what it named.
+        subject, issuer, session_id, token_id, connection_id: what it named.
         matched: connections it touched.
     """
 
@@ -172,6 +172,7 @@ class EndingEvent(Event, frozen=True, kw_only=True, gc=False):
     issuer: str | None = None
     session_id: str | None = None
     token_id: str | None = None
+    connection_id: str | None = None
 
 
 class Revoked(EndingEvent, frozen=True, kw_only=True, gc=False):

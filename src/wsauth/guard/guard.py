@@ -284,7 +284,7 @@ class Guard:
         report = await self.backend.orders.publish(
             lambda order: [NewRow(kind="disconnect", value=value, keep_until=keep_until, order=order)]
         )
-        self._publish(events.Disconnected, report, subject=subject, issuer=issuer, session_id=session_id)
+        self._publish(events.Disconnected, report, **named)
         return report
 
     def connection(self, connection_id: str) -> Connection | None:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, cast
@@ -15,12 +16,7 @@ from wsauth.errors import ConfigurationError
 from wsauth.guard.configured import backend_of, guard_of
 from wsauth.integrations.asgi import WebSocketAuthMiddleware
 from wsauth.server.admin.api import admin_api
-from wsauth.server.answers import Problem
-from wsauth.server.api.known import known_routes
-from wsauth.server.api.login import login_routes
-from wsauth.server.api.sessions import session_routes
-from wsauth.server.api.tickets import ticket_routes
-from wsauth.server.api.verify import verify_routes
+from wsauth.server.document import PROBLEMS, PUBLIC, public_document
 from wsauth.server.echo import echo
 from wsauth.server.pages import page_routes
 from wsauth.server.plane import Plane, Urls, port_of, somebody
@@ -89,17 +85,19 @@ def public_api(plane: Plane, pages: Callable[[Plane], APIRouter] = page_routes) 
         docs_url=None,
         redoc_url=None,
         dependencies=[Depends(no_store)],
-        responses={"4XX": {"model": Problem, "description": "Refused"}, 503: {"model": Problem}},
+        responses=PROBLEMS,
         redirect_slashes=False,
     )
     problems.install(app)
-    for routes in (login_routes, session_routes, ticket_routes, verify_routes, known_routes, pages):
+    for routes in (*PUBLIC, pages):
         app.include_router(routes(plane))
+
+    drawn = cache(lambda: public_document(plane))
 
     @app.get("/openapi.json", include_in_schema=False, dependencies=[Depends(somebody)])
     async def document() -> dict[str, Any]:
         """Describe the HTTP API to whoever may use it (ATTACKS AD-10)."""
-        return app.openapi()
+        return drawn()
 
     origins = plane.guard.origins
     guarded: ASGIApp = Sites(app, origins, problems, "/auth/login" if plane.settings.login.form else "")

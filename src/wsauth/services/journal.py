@@ -72,7 +72,7 @@ def _changed(event: events.ChangeEvent) -> None:
 
 
 def _ended(event: events.EndingEvent) -> None:
-    named = {name: getattr(event, name) for name in ("subject", "issuer", "session_id", "token_id")}
+    named = {name: getattr(event, name) for name in ("subject", "issuer", "session_id", "token_id", "connection_id")}
     what = ", ".join(f"{name}={value!r}" for name, value in named.items() if value is not None)
     _log.info("%s %s: %d connections (id=%s)", type(event).__name__, what, event.matched, event.id)
 

@@ -291,10 +291,11 @@ class Connections:
         rest = self.all()
         self._random.shuffle(rest)
         pause = within / len(rest) if rest else 0.0
-        for connection in rest:
+        for count, connection in enumerate(rest):
+            if count and len(self):
+                await asyncio.sleep(pause)
             back_in = 1 + self._random.random() * max(1.0, within / 2)
             connection.end(Refused("draining", "the server is stopping", retry_after=back_in))
-            await asyncio.sleep(pause)
         left = [connection.ending() for connection in self.all()]
         if left:
             await asyncio.wait(left, timeout=ANSWER_TIMEOUT)

@@ -254,7 +254,7 @@ class Follower:
         else:
             found = connections.all()
         after, limit = value.get("after", ""), value["limit"]
-        behind = sorted((c for c in found if c.id > after and c.machine.opened), key=lambda c: c.id)
+        behind = sorted((c for c in found if c.id > after and _is_open(c)), key=lambda c: c.id)
         listed = [_listed(connection, self.node) for connection in behind[:limit]]
         await self._feed.answer(order, Answer(node=self.node, matched=len(behind), listed=listed))
 
@@ -304,6 +304,10 @@ class Follower:
             await work
         except Refused as error:
             _log.warning("an answer could not be given: %s", error.reason)
+
+
+def _is_open(connection: Connection) -> bool:
+    return connection.machine.opened and connection.machine.state not in (State.CLOSING, State.CLOSED)
 
 
 def _listed(connection: Connection, node: str) -> Listed:
