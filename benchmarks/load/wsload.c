@@ -7,7 +7,8 @@
  * reject    handshakes that must be refused with the status of --expect
  * idle      opens its connections, prints "open", and holds them until standard input ends
  * hold      the same, but each connection sends one message every --pace milliseconds (0: none), may be closed
- *           by the server with the code of --expect, and everything is written to --log, one struct event each
+ *           by the server with the code of --expect, and everything is written to --log, one struct event each;
+ *           prints "closed" when the server has closed them all
  *
  * Tokens come from a file, one a line, taken in turn; with --once each serves for one handshake, and the
  * run ends after the last. Everything that is not as it must be is counted by kind and never tried again.
@@ -30,7 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_CONNECTIONS = 18000, MAX_DEPTH = 16, MAX_KINDS = 32, MAX_TOKENS = 4000000, MAX_SECONDS = 600 };
+enum { MAX_CONNECTIONS = 18000, MAX_DEPTH = 64, MAX_KINDS = 32, MAX_TOKENS = 4000000, MAX_SECONDS = 600 };
 enum { BUFFER = 4096, MAX_MESSAGE = 1024, HEAD_LIMIT = 16384, OPENING_AT_ONCE = 64 };
 static const size_t MAX_SAMPLES = 16000000;
 static const double OPERATION_TIMEOUT = 10.0; /* seconds for a handshake, an echo or a close */
@@ -76,7 +77,7 @@ static size_t tokens, next_token, samples, sample_room, done;
 static unsigned *sample; /* latencies in microseconds */
 static struct event *event_log;
 static size_t events_logged, event_room;
-static int epoll, busy, opening, opened, stopping;
+static int epoll, busy, opening, opened, closed, stopping;
 static unsigned char message[MAX_MESSAGE + 16], payload[MAX_MESSAGE];
 static size_t message_size;
 static const unsigned char close_frame[] = {0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8}; /* 1000, mask 0 */
@@ -250,6 +251,7 @@ static void on_close_frame(struct connection *c, const unsigned char *body, size
     if (option.mode == HOLD && c->state == OPEN && code == option.expect) {
         unsigned char reply[] = {0x88, 0x82, 0, 0, 0, 0, (unsigned char)(code >> 8), (unsigned char)code};
         write_down(c, wall(), 0, 0, code);
+        if (++closed == opened) printf("closed\n"), fflush(stdout);
         if (put(c, reply, sizeof reply)) c->state = ENDED;
         return;
     }
@@ -475,7 +477,7 @@ static void read_options(int argc, char **argv) {
     }
     if (option.port < 1 || option.port > 65535) die("--port is missing");
     if (option.connections < 1 || option.connections > MAX_CONNECTIONS) die("--connections: 1 to 18000");
-    if (option.depth < 1 || option.depth > MAX_DEPTH) die("--depth: 1 to 16");
+    if (option.depth < 1 || option.depth > MAX_DEPTH) die("--depth: 1 to 64");
     if (option.size < 1 || option.size > MAX_MESSAGE) die("--size: 1 to 1024 bytes");
     if (!(option.seconds > 0 && option.seconds <= MAX_SECONDS)) die("--seconds: up to 600");
     if (option.pace < 0 || option.pace > 60000) die("--pace: up to 60000 milliseconds");

@@ -17,6 +17,9 @@ OWN = "wsauth"
 REST = 1.0
 """Seconds before something is measured, and until a baseline has been taken."""
 
+PATIENCE = 15.0
+"""Seconds after which sockets that are still open are counted as errors."""
+
 LONGEST_PAUSE = 0.1
 """Seconds between two orders: random, so that they do not fall into step with the readers of the feed."""
 
@@ -68,7 +71,8 @@ async def revoke_crowd(bench: Bench, processes: int) -> Finding:
             busy, ordered = Busy(), time.time()
             status, report = await client.post("/admin/api/revocations", subject="alice", issuer=OWN)
             answered, shares = time.time(), busy.shares()
-        await asyncio.sleep(REST)
+        for held in crowd:
+            await held.emptied(PATIENCE)
     errors = _crowd_errors(crowd, beside, status, report, size.sockets)
     closed = [one.at for held in crowd for one in held.closed]
     last = max(closed, default=ordered)
@@ -108,7 +112,7 @@ async def feed(bench: Bench) -> Finding:
                 for login in logins:
                     errors.add("order not complete", not await _end(client, login["session_id"]))
             shares = busy.shares()
-            await asyncio.sleep(REST)
+            await held.emptied(REST)
     errors.take(held.errors)
     written = _written(site)
     delays = [

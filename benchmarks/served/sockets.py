@@ -7,7 +7,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,10 +45,16 @@ class Closed:
 class Held:
     """What a generator held; the lists are filled once it has ended."""
 
-    pid: int
+    process: asyncio.subprocess.Process
     echoes: list[Echo] = field(default_factory=list)
     closed: list[Closed] = field(default_factory=list)
     errors: dict[str, int] = field(default_factory=dict)
+
+    async def emptied(self, within: float) -> None:
+        """Wait until the server has closed everything, at most so many seconds: what is missing is counted later."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await _line(self.process)
 
 
 class Generator:
@@ -78,16 +84,17 @@ class Generator:
         log = self._folder / f"log-{self._count}"
         given.write_text("".join(f"{token}\n" for token in tokens))
         process = await self._start(port, given, log, connections, pace_ms, code)
-        held = Held(process.pid)
+        held = Held(process)
         try:
-            await _opened(process)
+            if (line := await _line(process)) != b"open\n":
+                raise ConnectionError(f"the generator held nothing: {line!r}")
             yield held
             out, _ = await asyncio.wait_for(process.communicate(b""), 20)
         finally:
             if process.returncode is None:
                 process.send_signal(signal.SIGKILL)
                 await process.wait()
-        load = json.loads(out)
+        load = json.loads(out.splitlines()[-1])
         held.errors = load["errors"] | ({"not open": connections - load["count"]} if load["count"] < connections else {})
         held.echoes, held.closed = _read(log)
         log.unlink()
@@ -114,11 +121,9 @@ class Generator:
         )
 
 
-async def _opened(process: asyncio.subprocess.Process) -> None:
-    """Wait until all connections are open, or have failed."""
-    line = await process.stdout.readline() if process.stdout else b""
-    if line != b"open\n":
-        raise ConnectionError(f"the generator held nothing: {line!r}")
+async def _line(process: asyncio.subprocess.Process) -> bytes:
+    """Return the next line that the generator prints."""
+    return await process.stdout.readline() if process.stdout else b""
 
 
 def _read(log: Path) -> tuple[list[Echo], list[Closed]]:

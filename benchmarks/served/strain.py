@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 from benchmarks.served.bench import Bench, Busy, Errors, Finding, echo_values, within
 from benchmarks.served.http import Client, log_in
-from benchmarks.served.revocation import REST, user_token
+from benchmarks.served.revocation import PATIENCE, REST, user_token
 
 CLIENTS = 100
 """Sessions that are refreshed in turn, each by its own client."""
@@ -100,7 +100,7 @@ async def lease_ends(bench: Bench) -> Finding:
                 began = await _rested(0)
                 await asyncio.sleep(max(0.0, ends - 0.2 - time.time()))
                 busy = Busy()
-                await asyncio.sleep(1.2)
+                await crowd.emptied(PATIENCE)
                 shares = busy.shares()
     errors.take(held.errors)
     errors.take(crowd.errors)
