@@ -1,6 +1,6 @@
 """Run the benchmarks: `python -m benchmarks [GROUP …] [--rounds N] [--seconds S] [--quick]`.
 
-A full run writes `docs/performance/middleware.{md,png,json}`; with groups or `--quick` the files go to
+A full run writes `docs/performance/{middleware,server}.{md,png,json}`; with groups or `--quick` the files go to
 `build/benchmarks/`. Either way the tables are printed.
 """
 
@@ -15,21 +15,26 @@ from benchmarks import report
 from benchmarks.generator import GeneratorMissing, build_generator
 from benchmarks.measure import Meter, measure_rounds
 from benchmarks.picture import draw
-from benchmarks.rows import GROUPS, Cell, Row, all_rows
+from benchmarks.rows import GROUPS as MIDDLEWARE
+from benchmarks.rows import Cell, Row, all_rows
+from benchmarks.served.report import Run
+from benchmarks.served.rows import GROUPS as SERVER
+from benchmarks.served.run import measure, size_of
 from benchmarks.subject import ROOT
 from benchmarks.tokens import TokenFiles
 
 BUILD = ROOT / "build" / "benchmarks"
+GROUPS = (*MIDDLEWARE, *SERVER)
 FRESH_PER_SECOND = 8_000
 """More handshakes than any subject here manages in a second."""
 
 
 def arguments(given: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure wsauth's middleware.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure wsauth.")
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"only these: {', '.join(GROUPS)}")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2, help="length of one measurement")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1, help="length of one measurement of the middleware")
     parser.add_argument("--quick", action="store_true", help="one short round: a look, not a result")
     options = parser.parse_args(given)
     if unknown := set(options.groups) - set(GROUPS):
@@ -51,26 +56,39 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def main(given: Sequence[str]) -> None:
-    """Measure, print, and write the files."""
-    options = arguments(given)
-    rows = [row for row in all_rows() if not options.groups or row.group in options.groups]
-    try:
-        program = build_generator(BUILD)
-    except GeneratorMissing as missing:
-        sys.exit(f"benchmarks: {missing}")
+def measure_middleware(program: Path, options: argparse.Namespace, day: str, target: Path) -> list[str]:
+    """Measure, write middleware.md, middleware.json and middleware.png, and return the tables as lines."""
+    rows = [row for row in all_rows() if row.group in options.groups]
     with tempfile.TemporaryDirectory(prefix="wsauth-bench-") as folder:
         tokens = TokenFiles(Path(folder), fresh=int(FRESH_PER_SECOND * options.seconds))
         samples = measure_rounds(Meter(program, tokens, options.seconds), cells_of(rows), options.rounds, say)
     found = report.results(rows, samples)
-    run = options.rounds, options.seconds, f"{datetime.now(UTC):%Y-%m-%d}"
-    target = BUILD if options.quick or options.groups else ROOT / "docs" / "performance"
-    target.mkdir(parents=True, exist_ok=True)
+    run = options.rounds, options.seconds, day
     (target / "middleware.md").write_text(report.markdown(found, samples, *run))
     (target / "middleware.json").write_text(report.as_json(found, samples, *run))
     draw(found, target / "middleware.png")
-    print("\n".join([*report.result_lines(found), "", *report.sample_lines(samples), *report.memory_lines(samples)]))
-    print(f"\nwritten: {target}/middleware.md, .png, .json")
+    return [*report.result_lines(found), "", *report.sample_lines(samples), *report.memory_lines(samples), ""]
+
+
+def main(given: Sequence[str]) -> None:
+    """Measure, print, and write the files."""
+    options = arguments(given)
+    target = BUILD if options.quick or options.groups else ROOT / "docs" / "performance"
+    options.groups = options.groups or GROUPS
+    target.mkdir(parents=True, exist_ok=True)
+    try:
+        program = build_generator(BUILD)
+    except GeneratorMissing as missing:
+        sys.exit(f"benchmarks: {missing}")
+    day = f"{datetime.now(UTC):%Y-%m-%d}"
+    lines = []
+    if set(MIDDLEWARE) & set(options.groups):
+        lines += measure_middleware(program, options, day, target)
+    if set(SERVER) & set(options.groups):
+        run = Run(size_of(options.quick), options.rounds, day)
+        lines += measure(program, options.groups, run, target, say)
+    print("\n".join(lines))
+    print(f"written to {target}")
 
 
 if __name__ == "__main__":

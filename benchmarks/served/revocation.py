@@ -61,8 +61,7 @@ async def revoke_crowd(bench: Bench, processes: int) -> Finding:
             for server in servers
         ]
         crowd = [
-            await stack.enter_async_context(hold(server.port, [alice], size.sockets // processes))
-            for server in servers
+            await stack.enter_async_context(hold(server.port, [alice], size.sockets // processes)) for server in servers
         ]
         await asyncio.sleep(REST)
         began = time.time()
@@ -116,9 +115,7 @@ async def feed(bench: Bench) -> Finding:
     errors.take(held.errors)
     written = _written(site)
     delays = [
-        one.at - written[session]
-        for one in held.closed
-        if (session := logins[one.connection]["session_id"]) in written
+        one.at - written[session] for one in held.closed if (session := logins[one.connection]["session_id"]) in written
     ]
     errors.add("socket left open", size.orders - len(delays))
     values = {f"p{share}_ms": percentile(delays, share / 100) * 1e3 for share in (50, 99)}

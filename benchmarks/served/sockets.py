@@ -83,7 +83,17 @@ class Generator:
         given = self._folder / f"tokens-{self._count}"
         log = self._folder / f"log-{self._count}"
         given.write_text("".join(f"{token}\n" for token in tokens))
-        process = await self._start(port, given, log, connections, pace_ms, code)
+        process = await self._start(
+            port=port,
+            path="/ws",
+            connections=connections,
+            tokens=given,
+            via="header",
+            seconds=OPENING_LIMIT,
+            expect=code,
+            pace=pace_ms,
+            log=log,
+        )
         held = Held(process)
         try:
             if (line := await _line(process)) != b"open\n":
@@ -95,24 +105,13 @@ class Generator:
                 process.send_signal(signal.SIGKILL)
                 await process.wait()
         load = json.loads(out.splitlines()[-1])
-        held.errors = load["errors"] | ({"not open": connections - load["count"]} if load["count"] < connections else {})
+        held.errors = load["errors"] | (
+            {"not open": connections - load["count"]} if load["count"] < connections else {}
+        )
         held.echoes, held.closed = _read(log)
         log.unlink()
 
-    async def _start(
-        self, port: int, tokens: Path, log: Path, connections: int, pace_ms: int, code: int
-    ) -> asyncio.subprocess.Process:
-        options = {
-            "port": port,
-            "path": "/ws",
-            "connections": connections,
-            "tokens": tokens,
-            "via": "header",
-            "seconds": OPENING_LIMIT,
-            "expect": code,
-            "pace": pace_ms,
-            "log": log,
-        }
+    async def _start(self, **options: object) -> asyncio.subprocess.Process:
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         return await asyncio.create_subprocess_exec(
             *(sys.executable, str(LAUNCH), str(CORE), str(self._program), "hold", *words),

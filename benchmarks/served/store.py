@@ -31,9 +31,7 @@ def fill(store: Path, count: int) -> None:
     now = time.time()
     with closing(sqlite3.connect(store)) as connection, connection:
         connection.executemany(USERS, ((f"user-{number}", now) for number in range(count)))
-        connection.executemany(
-            SESSIONS, ((session_id(number), f"user-{number}", now) for number in range(count))
-        )
+        connection.executemany(SESSIONS, ((session_id(number), f"user-{number}", now) for number in range(count)))
         connection.executemany(FEED, rows(0, count, now))
 
 

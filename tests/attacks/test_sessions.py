@@ -9,7 +9,9 @@ from base64 import urlsafe_b64decode
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import jwt
 import pytest
 from websockets.asyncio.client import ClientConnection
@@ -562,6 +564,53 @@ async def test_se_23_a_clock_that_jumps_revives_nothing_and_throws_nobody_out(tm
             # A day is less than a session may be idle: nobody has to sign in again.
             assert (await server.refresh(reply.json()["refresh_token"])).status_code == 200
         await serves_the_next(server)
+
+
+@pytest.mark.parametrize("back", [3_600, 172_800], ids=["an hour", "two days"])
+async def test_se_23_after_a_clock_went_back_an_end_is_an_end(tmp_path: Path, back: int) -> None:
+    """Whoever logs out, is revoked or is disconnected after the wall clock was set back is out within a second."""
+    jump = tmp_path / "jump"
+    moved(jump, 0)
+    (tmp_path / "sitecustomize.py").write_text(JUMPING, "utf-8")
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+    async with plane(tmp_path, CONFIG, environ={"PYTHONPATH": paths, "JUMP": str(jump)}) as server:
+        boss = bearer(await server.serving.add_service("boss", grants=["wsauth:admin"]))
+        moved(jump, -back)
+        for ends in ("logout", "revoke", "refresh reuse", "disconnect", "disable"):
+            name = "carol" if ends == "disable" else "alice"
+            login = await server.login(name)
+            second = (await server.refresh(login["refresh_token"])).json()
+            async with server.as_(second["access_token"]) as socket:
+                await quiet(socket)
+                began = time.monotonic()
+                await end_by(server, ends, login, second, boss)
+                code, _ = await ending(socket, within=1)
+                assert code == ("disconnected" if ends == "disconnect" else "session_revoked"), ends
+                # A command takes a moment to start; what asks the server itself has its answer at once.
+                assert time.monotonic() - began < (1 if ends not in ("revoke", "disable") else 4), ends
+            if ends != "disconnect":
+                await dead(server, second["access_token"])
+        await serves_the_next(server)
+
+
+async def end_by(server: Plane, ends: str, login: dict[str, Any], second: dict[str, Any], boss: dict[str, str]) -> None:
+    """End a login, or its connections, in one of the ways there are."""
+    if ends == "logout":
+        reply = await server.http.post("/auth/logout", headers=bearer(second["access_token"]))
+        assert reply.status_code == 204
+    elif ends == "revoke":
+        assert (await server.serving.command("sessions", "revoke", login["session_id"])).status == 0
+    elif ends == "disable":
+        assert (await server.serving.command("users", "disable", "carol")).status == 0
+    elif ends == "disconnect":
+        order = {"session_id": login["session_id"]}
+        async with httpx2.AsyncClient(base_url=server.serving.admin, headers=boss, trust_env=False) as admin:
+            report = (await admin.post("/admin/api/disconnections", json=order)).json()
+        assert (report["matched"], report["complete"]) == (1, True)
+    else:
+        third = await server.refresh(second["refresh_token"])
+        assert third.status_code == 200
+        await refused(server, await server.refresh(login["refresh_token"]), 401, "session_revoked")
 
 
 JUMPING = """

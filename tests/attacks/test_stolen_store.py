@@ -6,9 +6,10 @@ import json
 import sqlite3
 import time
 from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ import pytest
 
 from tests.attacks.plane import ORIGIN, PASSWORD, Page, Plane, bearer, plane, quiet, serves_the_next
 from tests.attacks.wire import CLOSE, TEXT, Wire, frame, request, wire
-from tests.wsauth_server import ISSUER, command, serving
+from tests.wsauth_server import command, serving
+from wsauth.services.keyfile import KeyFile
 
 CONFIG = """
 [server]
@@ -33,8 +35,8 @@ path = "/ws"
 upstream = "echo"
 sources = ["header", "basic", "cookie", "ticket", "subprotocol", "message", "insecure_query"]
 """
-CLAIM = {"typ": "at+jwt"}
-HEAD = 6
+Sign = Callable[[bytes], bytes]
+SHORTEST = 6
 """Characters from which on a value is long enough to be a credential; a shorter one is a number or a word."""
 
 
@@ -46,12 +48,14 @@ class Theft:
         server: from which the copy was taken; it runs.
         file: her copy.
         page: the login of Alice's page, which lives.
+        token: an access token of Alice's, which lives.
         held: what people hold, which must not be in the file.
     """
 
     server: Plane
     file: Path
     page: Page
+    token: str
     held: Sequence[str]
 
 
@@ -60,16 +64,16 @@ async def theft(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     """Run a server with logins of every kind, spent tickets and things revoked, and copy its store."""
     folder = tmp_path_factory.mktemp("stolen")
     async with plane(folder, CONFIG.format(algorithm=request.param)) as server:
-        page, held = await busy(server)
+        page, token, held = await busy(server)
         copy = folder / "copy.db"
         with closing(sqlite3.connect(folder / "wsauth.db")) as store, closing(sqlite3.connect(copy)) as target:
             store.backup(target)
-        yield Theft(server, copy, page, held)
+        yield Theft(server, copy, page, token, held)
         await serves_the_next(server)
 
 
-async def busy(server: Plane) -> tuple[Page, list[str]]:
-    """Make the store hold something of everything, and return Alice's page and all that people hold."""
+async def busy(server: Plane) -> tuple[Page, str, list[str]]:
+    """Make the store hold something of everything, and return Alice's page and token, and all that people hold."""
     page, login, gone = await server.page("alice"), await server.login("alice"), await server.login("bob")
     held = [page.cookie, page.csrf_token, PASSWORD, *server.keys.values()]
     again = (await server.refresh(login["refresh_token"])).json()
@@ -83,7 +87,7 @@ async def busy(server: Plane) -> tuple[Page, list[str]]:
     assert (await server.serving.command("users", "disable", "carol")).status == 0
     assert (await server.serving.command("keys", "rotate")).status == 0
     assert (await server.serving.command("sessions", "revoke", "--subject", "dave")).status == 0
-    return page, held
+    return page, again["access_token"], held
 
 
 # What is in it.
@@ -129,11 +133,11 @@ def values(file: Path) -> tuple[list[str], list[bytes]]:
     """Return all that Mallory can present as text, and all that she can use as a key."""
     raw = {part for cell in cells(file) for part in parts(cell)}
     texts = {part for part in raw if isinstance(part, str)}
-    blobs = {part for part in raw if isinstance(part, bytes) and len(part) >= HEAD}
+    blobs = {part for part in raw if isinstance(part, bytes) and len(part) >= SHORTEST}
     for blob in blobs:
         texts |= {blob.hex(), b64encode(blob).decode(), encoded(blob), f"wsk_{encoded(blob)}"}
-    presentable = sorted(text for text in texts if len(text) >= HEAD and text.isascii() and text.isprintable())
-    keys = blobs | {text.encode() for text in texts if len(text) >= HEAD}
+    presentable = sorted(text for text in texts if len(text) >= SHORTEST and text.isascii() and text.isprintable())
+    keys = blobs | {text.encode() for text in texts if len(text) >= SHORTEST}
     return presentable, sorted(keys)
 
 
@@ -142,34 +146,29 @@ def encoded(blob: bytes) -> str:
     return urlsafe_b64encode(blob).rstrip(b"=").decode()
 
 
-def forged(file: Path, keys: Iterable[bytes]) -> list[tuple[str, str]]:
-    """Return what Mallory can sign with everything in the file as a key, each with the place that it is for."""
-    with closing(sqlite3.connect(file)) as store:
-        session_id, generation, epoch = store.execute(
-            "SELECT id, generation, epoch FROM sessions WHERE kind = 'cookie' AND subject = 'alice'"
-        ).fetchone()
-        key_ids = [key_id for (key_id,) in store.execute("SELECT key_id FROM keys")]
+def forged(theft: Theft, sign: Sign) -> list[tuple[str, str]]:
+    """Return what Mallory would sign for Alice if this were the signature, each with the place that it is for."""
+    with closing(sqlite3.connect(theft.file)) as store:
+        query = "SELECT id, generation FROM sessions WHERE kind = ? AND subject = 'alice'"
+        by_cookie, by_tokens = [store.execute(query, (kind,)).fetchone() for kind in ("cookie", "tokens")]
     now = time.time()
-    claims = {"iss": ISSUER, "aud": "wsauth", "sub": "alice", "jti": "x", "iat": now, "exp": now + 60}
-    ticket = json.dumps(
-        ["A" * 32, now + 30, "wsauth", "alice", [], [], [], None, None, None, None, {"iat": now}, None, None]
-    ).encode()
-    made: list[tuple[str, str]] = []
-    for key in keys:
-        mine = {**claims, "sid": session_id, "epoch": epoch, "grants": ["wsauth:admin"]}
-        for key_id in key_ids if len(key) >= 32 else ():
-            made.append(("bearer", jwt.encode(mine, key, "HS256", headers={**CLAIM, "kid": key_id})))
-        for place, prefix in (("cookie", "wsc"), ("refresh", "wsr")):
-            message = f"{prefix}.{session_id}.{generation}"
-            made.append((place, f"{message}.{signature(key, message.encode())}"))
-        made.append(("handshake by ticket", f"{encoded(ticket)}.{signature(key, ticket)}"))
-        made.append(("csrf", signature(key, f"csrf.{session_id}".encode())))
+    ticket = ["A" * 32, now + 30, "wsauth", "alice", [], [], [], None, None, None, None, {"iat": now}, None, None]
+    payload = json.dumps(ticket).encode()
+    made = [
+        ("handshake by ticket", f"{encoded(payload)}.{encoded(sign(payload))}"),
+        ("csrf", encoded(sign(f"csrf.{by_cookie[0]}".encode()))),
+    ]
+    for place, prefix, session in (("cookie", "wsc", by_cookie), ("refresh", "wsr", by_tokens)):
+        message = f"{prefix}.{session[0]}.{session[1]}"
+        made.append((place, f"{message}.{encoded(sign(message.encode()))}"))
     return made
 
 
-def signature(key: bytes, message: bytes) -> str:
-    """Return a MAC as our proofs have it."""
-    return encoded(hmac.digest(key, message, "sha256"))
+def signed(theft: Theft, key: bytes) -> str:
+    """Return Alice's own token with a grant of everything, signed with this key."""
+    claims = jwt.decode(theft.token, options={"verify_signature": False})
+    header = jwt.get_unverified_header(theft.token)
+    return jwt.encode({**claims, "grants": ["wsauth:admin"]}, key, "HS256", headers={**header, "alg": "HS256"})
 
 
 # Where it is tried.
@@ -316,11 +315,21 @@ async def test_se_19_no_value_of_the_store_is_a_password(theft: Theft) -> None:
 
 async def test_se_19_no_value_of_the_store_is_a_key(theft: Theft) -> None:
     """What Mallory signs with any value of the store as the key is nobody's signature."""
-    _, keys = values(theft.file)
-    made = forged(theft.file, [key for key in keys if len(key) >= 16])
-    assert len(made) > 100
-    for place, value in made:
-        assert await accepted(theft.server, theft.page, value, only=place) == []
+    keys = [key for key in values(theft.file)[1] if len(key) >= 16]
+    assert len(keys) > 50
+    for key in keys:
+        for place, value in forged(theft, partial(hmac.digest, key, digest="sha256")):
+            assert await accepted(theft.server, theft.page, value, only=place) == []
+        if len(key) >= 32:
+            assert await accepted(theft.server, theft.page, signed(theft, key), only="bearer") == []
+
+
+async def test_se_19_with_the_key_file_the_forgeries_would_be_good(theft: Theft) -> None:
+    """They are refused for their key alone: made with the key file, which Mallory has not, they are taken."""
+    key_file = KeyFile.open(theft.server.serving.folder / "wsauth.key")
+    tickets, proofs = forged(theft, key_file.mac("tickets").sign), forged(theft, key_file.mac("session proofs").sign)
+    for place, value in (tickets[0], *proofs[1:]):
+        assert await accepted(theft.server, theft.page, value, only=place) == [place]
 
 
 async def test_se_19_the_attempts_would_find_what_is_good(theft: Theft) -> None:

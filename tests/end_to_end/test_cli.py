@@ -6,7 +6,6 @@ import stat
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from time import monotonic
 
 import httpx2
 import pytest
@@ -129,12 +128,12 @@ async def test_two_servers_on_one_store_act_as_one(tmp_path: Path, whom: tuple[s
         await one.add_user("alice", PASSWORD)
         token = await token_of(one)
         async with socket_of(one, token) as here, socket_of(two, token) as there:
-            began = monotonic()
             done = await one.command("sessions", "revoke", *whom, "--json")
             assert (await closed(here)).startswith("session_revoked;id=")
             assert (await closed(there)).startswith("session_revoked;id=")
-            assert done.json()["nodes"] == {"live": 2, "answered": 2, "silent": 0}, monotonic() - began
+            assert done.json()["nodes"] == {"live": 2, "answered": 2, "silent": 0}
             assert done.json()["closed"] == 2
+            assert done.json()["slowest_ms"] < AT_ONCE * 1000
         inspected = await two.command("tokens", "inspect", "--json", stdin=token)
         assert (inspected.status, inspected.json()["code"]) == (1, "session_revoked")
 

@@ -62,7 +62,7 @@ class Told:
         return tuple(about[-1].value["roles"]) if about else None
 
 
-changes = st.one_of(
+changes: st.SearchStrategy[tuple[str, str, dict[str, Any]]] = st.one_of(
     st.tuples(st.just("session"), st.sampled_from(SESSIONS), st.just({})),
     st.tuples(st.just("token"), st.builds(pair_key, st.sampled_from([LOGIN, OWN_ISSUER]), st.just("t")), st.just({})),
     st.tuples(

@@ -119,9 +119,7 @@ async def test_a_process_that_starts_knows_what_was_revoked_before(
 
 
 @pytest.mark.parametrize("trouble", ["a handler", "the store"])
-async def test_a_failure_does_not_stop_the_beat(
-    here: Process, trouble: str, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_failure_does_not_stop_the_beat(here: Process, trouble: str, caplog: pytest.LogCaptureFixture) -> None:
     """Something that is done every second fails in every way; the process goes on to say that it lives."""
     failed = asyncio.Event()
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.races.world import PASSWORD, Face, Process, eventually
+from wsauth.core.identity import NOBODY
 from wsauth.errors import Refused
 from wsauth.interfaces.sessions import Known
 from wsauth.services.sessions import identity_of
@@ -186,6 +187,21 @@ async def test_rights_reach_open_sockets_of_another_process(here: Process, there
     assert face.said[-1]["type"] == "auth_changed"
     assert not kept.connection.allows("chat:1:send")
     assert not kept.connection.allows("wsauth:revoke")
+
+
+async def test_a_remembered_token_has_the_rights_of_now(here: Process) -> None:
+    """Bob's token was found good a moment ago; what he is granted and what he loses counts from the next handshake."""
+    token = here.access(await here.login("bob"))
+    await here.connected(here.bearer(token))
+    await here.local.users.set_rights("bob", roles=[], grants=["wsauth:tickets"])
+    seen = here.guard.connections.revocations
+    await eventually(lambda: seen.overlay(here.local.tokens.recall(token) or NOBODY).grants)
+    face = await here.connected(here.bearer(token))
+    assert face.connection.allows("wsauth:tickets")
+    assert not face.connection.allows("chat:1:read")
+    await here.local.users.set_rights("bob", roles=["member"], grants=[])
+    await eventually(lambda: not face.connection.allows("wsauth:tickets"))
+    assert face.connection.allows("chat:1:read")
 
 
 async def test_who_changes_the_password_keeps_their_sockets(here: Process, there: Process, clock: FakeClock) -> None:

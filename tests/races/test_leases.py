@@ -164,7 +164,7 @@ async def test_a_ticket_lives_as_what_asked_for_it(here: Process, clock: FakeClo
 
 
 async def test_a_ticket_of_a_connection_is_not_that_connection(here: Process) -> None:
-    """An application hands out a ticket for whoever came by password; the ticket's socket may go without ending them."""
+    """A ticket for whoever came by password opens a socket that may go without ending their session."""
     first = await here.connected(here.begin((b"authorization", b"Basic " + _basic("bob", PASSWORD))))
     ticket = await here.guard.issue_ticket(first.connection.identity)
     second = await here.connected(here.begin(query=f"ticket={ticket}"))
@@ -272,3 +272,17 @@ async def test_nothing_is_kept_of_connections_that_are_gone(here: Process, clock
     await eventually(lambda: len(here.guard.connections) == 0)
     await looked_after.run()
     assert (looked_after._seconds, looked_after._buckets, looked_after._due) == ({}, {}, set())
+
+
+async def test_a_process_that_ends_says_nothing_of_failures(
+    tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody is connected by password when the process ends: their session ends too, and nothing fails on the way."""
+    async with process(tmp_path, clock) as here:
+        await here.local.users.add("bob", PASSWORD)
+        face = await here.connected(here.begin((b"authorization", b"Basic " + _basic("bob", PASSWORD))))
+        session_id = str(face.connection.identity.session_id)
+    await asyncio.sleep(0.05)
+    assert "failed" not in caplog.text
+    async with process(tmp_path, clock) as later:
+        assert await later.local.sessions.find(session_id) is None

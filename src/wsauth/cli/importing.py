@@ -65,10 +65,10 @@ def read(file: Path) -> tuple[dict[int, Entry], dict[int, str]]:
 
 def _check(entry: Entry) -> None:
     from wsauth.services.passwords import verifiable
-    from wsauth.services.users import _names
+    from wsauth.services.users import check_roles
 
     check_username(entry.username)
-    _names(entry.roles, "role")
+    check_roles(entry.roles)
     if not verifiable(entry.password_hash):
         raise ConfigurationError(
             "password_hash is neither Argon2id ($argon2id$…) nor bcrypt ($2b$…), or takes too long to check; leave the "

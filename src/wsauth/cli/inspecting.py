@@ -51,7 +51,7 @@ async def _api_key(text: str, opened: Opened) -> dict[str, Any]:
 async def _proof(text: str, prefix: str, what: str, opened: Opened) -> dict[str, Any]:
     sessions = opened.local.sessions
     proof = read_proof(text, prefix)
-    if proof is None or not sessions._mac.check(proof.message, proof.tag):
+    if proof is None or not sessions.is_ours(proof):
         return _bad(what, False, Refused("token_invalid", "we did not make it"))
     found: dict[str, Any] = {"what": what, "ours": True, "session_id": proof.session_id}
     known = await sessions.find(proof.session_id)
@@ -102,7 +102,7 @@ async def _ticket(text: str, opened: Opened) -> dict[str, Any]:
     backend = opened.backend
     tickets = SignedTickets(backend.tickets, backend.key_file, opened.local.limits, backend.clock, 0.0)
     try:
-        ticket = tickets._opened(text)
+        ticket = tickets.opened(text)
     except Refused:
         return _bad("nothing that wsauth knows", False, Refused("token_invalid", "neither a token nor ours"))
     found: dict[str, Any] = {

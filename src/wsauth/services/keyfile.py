@@ -121,7 +121,7 @@ class KeyFile:
         if blob[:_MARK] != self._mark:
             raise ConfigurationError(
                 f"{self._source} (fingerprint {self.fingerprint}) did not wrap the secret {name!r} of the store; "
-                f"set server.key_file to the file that was made with this store"
+                f"set store.key_file to the file that was made with this store"
             )
         nonce = blob[_MARK : _MARK + _NONCE]
         with suppress(InvalidTag, ValueError):  # ValueError: the nonce is cut short

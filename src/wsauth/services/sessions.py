@@ -13,6 +13,7 @@ from wsauth.core.sessions import (
     COOKIE_PREFIX,
     REFRESH_PREFIX,
     Limits,
+    Proof,
     Session,
     SessionKind,
     proof_message,
@@ -144,6 +145,10 @@ class Sessions:
         tag = self._mac.sign(proof_message(prefix, session.id, session.generation))
         return write_proof(prefix, session.id, session.generation, tag)
 
+    def is_ours(self, proof: Proof) -> bool:
+        """Tell whether we made a proof, whatever has become of its session."""
+        return self._mac.check(proof.message, proof.tag)
+
     # Going on.
 
     async def refresh(self, refresh_token: str) -> Known:
@@ -154,7 +159,7 @@ class Sessions:
                 the token was used before (RFC 9700 section 4.14).
         """
         proof = read_proof(refresh_token, REFRESH_PREFIX)
-        if proof is None or not self._mac.check(proof.message, proof.tag):
+        if proof is None or not self.is_ours(proof):
             raise Refused("token_invalid", "it is no refresh token of ours")
         now = self._clock.now()
         done = await self._sessions.refresh(proof.session_id, proof.generation, self.limits, now)
@@ -193,7 +198,7 @@ class Sessions:
             Refused: `session_revoked`: it has ended.
         """
         proof = read_proof(value, COOKIE_PREFIX)
-        if proof is None or not self._mac.check(proof.message, proof.tag):
+        if proof is None or not self.is_ours(proof):
             return None
         known = await self.find(proof.session_id)
         if known is not None and known.session.generation < proof.generation:

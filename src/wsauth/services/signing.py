@@ -83,6 +83,10 @@ class SigningKeys:
         if gone and self.on_removed is not None:
             self.on_removed()
 
+    def has(self, key_id: str | None) -> bool:
+        """Tell whether a token names one of our keys."""
+        return key_id in self._verifying
+
     def verifying(self, algorithm: str, key_id: str | None) -> VerifyingKey:
         """Return the key that a token names.
 

@@ -19,14 +19,16 @@ from wsauth.interfaces.clock import Clock
 from wsauth.interfaces.tickets import TicketStore
 from wsauth.services.keyfile import KeyFile
 
-__all__ = ["MemoryTicketStore", "SignedTickets"]
+__all__ = ["MemoryTicketStore", "SignedTickets", "Ticket"]
 
 _MEMORY_LIMIT: Final = 100_000
 _LONGEST: Final = 8192
 """Characters of a ticket; it stands in a URL."""
 
 
-class _Ticket(msgspec.Struct, frozen=True, array_like=True):
+class Ticket(msgspec.Struct, frozen=True, array_like=True):
+    """Be what a ticket says: its id and end, and the identity that it lets in."""
+
     id: str
     expires_at: float
     issuer: str
@@ -73,7 +75,7 @@ class SignedTickets:
         now = self._clock.now()
         if identity.expires_at is not None and identity.expires_at <= now:
             raise Refused("token_expired", f"a ticket was asked for {identity}, whose credential has ended")
-        ticket = _Ticket(
+        ticket = Ticket(
             id=secrets.token_urlsafe(24),
             expires_at=now + (self.ttl if ttl is None else ttl),
             issuer=identity.issuer,
@@ -104,7 +106,7 @@ class SignedTickets:
         Raises:
             Refused: `ticket_invalid`, or `unavailable`: it could not be spent.
         """
-        found = self._opened(ticket)
+        found = self.opened(ticket)
         now = self._clock.now()
         if now >= found.expires_at:
             raise Refused("ticket_invalid", "the ticket has expired", mend="ticket_ttl")
@@ -139,12 +141,17 @@ class SignedTickets:
             claims=found.claims,
         )
 
-    def _opened(self, ticket: str) -> _Ticket:
+    def opened(self, ticket: str) -> Ticket:
+        """Return what a ticket of ours says, without using it.
+
+        Raises:
+            Refused: `ticket_invalid`: it is none of ours.
+        """
         if len(ticket) <= _LONGEST:
             payload, _, tag = ticket.partition(".")
             signed, presented = _decoded(payload), _decoded(tag)
             if signed and presented and self._mac.check(signed, presented):
-                return msgspec.json.decode(signed, type=_Ticket)
+                return msgspec.json.decode(signed, type=Ticket)
         raise Refused("ticket_invalid", "the ticket is none of ours")
 
 

@@ -27,6 +27,7 @@ class _Claims(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     iss: str
     aud: str
+    client_id: str
     sub: str
     jti: str
     iat: float
@@ -42,9 +43,12 @@ class _Claims(msgspec.Struct, kw_only=True, omit_defaults=True):
 class AccessTokens:
     """Issue and verify access tokens.
 
+    A token is ours when one of our keys signed it. Its `iss` is for others: servers on one store are reached by
+    several addresses, and what one of them issues is good at all.
+
     Args:
         keys: sign and verify.
-        issuer: `iss`.
+        issuer: `iss` of what is issued.
         audience: `aud`.
         ttl: seconds that a token lives.
         clock: tells the time.
@@ -66,6 +70,7 @@ class AccessTokens:
         claims = _Claims(
             iss=self.issuer,
             aud=self._audience,
+            client_id=OWN_ISSUER,
             sub=user.username,
             jti=secrets.token_urlsafe(16),
             iat=now,
@@ -102,6 +107,7 @@ class AccessTokens:
         claims = _Claims(
             iss=self.issuer,
             aud=self._audience,
+            client_id=OWN_ISSUER,
             sub=subject if user is None else user.username,
             jti=secrets.token_urlsafe(16),
             iat=now,
@@ -127,7 +133,7 @@ class AccessTokens:
         if known is not None:
             return known
         envelope = open_envelope(token)
-        if envelope is None or envelope.claims.get("iss") != self.issuer:
+        if envelope is None or not (self._keys.has(envelope.key_id) or envelope.claims.get("iss") == self.issuer):
             return None
         if envelope.type != ACCESS_TYPE:
             raise Refused("token_invalid", "the token is one of ours, but no access token")

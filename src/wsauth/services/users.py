@@ -21,7 +21,15 @@ from wsauth.services.feed.orders import Orders
 from wsauth.services.keyfile import KeyFile
 from wsauth.services.passwords import Passwords, verifiable
 
-__all__ = ["API_KEY_PREFIX", "FIRST_PASSWORD_LIFE", "GRANTS", "PasswordRejected", "PasswordRules", "Users"]
+__all__ = [
+    "API_KEY_PREFIX",
+    "FIRST_PASSWORD_LIFE",
+    "GRANTS",
+    "PasswordRejected",
+    "PasswordRules",
+    "Users",
+    "check_roles",
+]
 
 API_KEY_PREFIX: Final = "wsk_"
 FIRST_PASSWORD_LIFE: Final = 86_400.0
@@ -209,7 +217,7 @@ class Users:
             Refused: `not_found`.
         """
         user = await self.get(username)
-        new_roles = user.roles if roles is None else _names(roles, "role")
+        new_roles = user.roles if roles is None else check_roles(roles)
         new_grants = user.grants if grants is None else _checked_grants(grants)
         changed = await self._store.set_rights(username, new_roles, new_grants)
         if changed is None:
@@ -301,17 +309,22 @@ class Users:
     def _new(self, username: str, roles: Iterable[str], grants: Iterable[str]) -> User:
         return User(
             username=check_username(username),
-            roles=_names(roles, "role"),
+            roles=check_roles(roles),
             grants=_checked_grants(grants),
             created_at=self._clock.now(),
         )
 
 
-def _names(names: Iterable[str], what: str) -> tuple[str, ...]:
-    listed = tuple(dict.fromkeys(names))
+def check_roles(roles: Iterable[str]) -> tuple[str, ...]:
+    """Return the roles, each once, when a user may have them.
+
+    Raises:
+        ConfigurationError: one of them cannot be meant.
+    """
+    listed = tuple(dict.fromkeys(roles))
     for name in listed:
         if not name or not name.isprintable() or "," in name or "*" in name or name.startswith(RESERVED):
-            raise ConfigurationError(f"{what} {name!r}: a name without commas, stars and {RESERVED} in front")
+            raise ConfigurationError(f"role {name!r}: a name without commas, stars and {RESERVED} in front")
     return listed
 
 

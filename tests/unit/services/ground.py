@@ -1,14 +1,17 @@
 """The services over a real store, with cheap hashes and a clock that the test moves."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+import pytest
 
 from tests.issuing import SteppedClock
 from wsauth.core.events import Event, PasswordChanged, SessionEnded, TokenReused, UserChanged
 from wsauth.core.feed import Row
 from wsauth.core.sessions import Limits
 from wsauth.core.users import User
+from wsauth.errors import Refused
 from wsauth.interfaces.sessions import Known
 from wsauth.services.events import Bus
 from wsauth.services.feed.orders import Orders
@@ -21,7 +24,7 @@ from wsauth.services.tokens import AccessTokens
 from wsauth.services.users import PasswordRules, Users
 from wsauth.stores.sqlite.store import SQLiteStore
 
-__all__ = ["CHANGED", "HOUR", "ISSUER", "LIMITS", "PASSWORD", "Ground", "ground", "row"]
+__all__ = ["CHANGED", "HOUR", "ISSUER", "LIMITS", "PASSWORD", "Ground", "ground", "refused", "row"]
 
 ISSUER = "http://wsauth.test"
 HOUR = 3600.0
@@ -102,6 +105,13 @@ async def ground(
     finally:
         await it.passwords.aclose()
         await store.aclose()
+
+
+async def refused(work: Awaitable[object]) -> str:
+    """Return the code with which it is refused."""
+    with pytest.raises(Refused) as no:
+        await work
+    return no.value.code
 
 
 def row(kind: str, key: str = "", *, seq: int = 1, at: float = 0.0, keep_until: float = 4e9, **value: object) -> Row:

@@ -87,9 +87,7 @@ def test_a_foreign_epoch_is_no_epoch() -> None:
     assert code(holding(row("all", seq=9, until=NOW)).check(identity, NOW)) == "token_revoked"
 
 
-@pytest.mark.parametrize(
-    ("issued_at", "dead"), [(NOW - 1, True), (NOW, True), (NOW + 1, False), (None, True)], ids=str
-)
+@pytest.mark.parametrize(("issued_at", "dead"), [(NOW - 1, True), (NOW, True), (NOW + 1, False), (None, True)], ids=str)
 def test_what_was_issued_until_then_is_dead(issued_at: float | None, dead: bool) -> None:
     """A subject's credentials of before, of the same second, and of nobody knows when."""
     found = holding(row("subject", pair_key(LOGIN, "alice"), until=NOW)).check(theirs(issued_at), issued_at)

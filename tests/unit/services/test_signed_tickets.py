@@ -15,7 +15,9 @@ from wsauth.services.sessions import identity_of
 from wsauth.services.tickets import SignedTickets
 
 PAGE = "https://app.example.com"
-ALICE = Identity("alice", issuer="https://login.example.com", roles=["member"], claims={"iat": 1, "n": [1, {"a": None}]})
+ALICE = Identity(
+    "alice", issuer="https://login.example.com", roles=["member"], claims={"iat": 1, "n": [1, {"a": None}]}
+)
 
 
 async def verdict(it: Ground, ticket: str, path: str = "/ws", origin: str = PAGE) -> str:

@@ -17,7 +17,7 @@ from wsauth.services.signing import ALGORITHMS, JWKS_LIFETIME
 
 def key_of(token: str) -> str:
     """Return the id of the key that signed it."""
-    head = token.split(".")[0]
+    head = token.split(".", maxsplit=1)[0]
     found: str = json.loads(urlsafe_b64decode(head + "=" * (-len(head) % 4)))["kid"]
     return found
 
@@ -65,8 +65,22 @@ async def test_the_old_key_verifies_until_all_that_it_signed_has_ended(it: Groun
 async def test_an_emergency_signs_at_once(it: Ground) -> None:
     """`rotate --now` signs with the new key from the same moment on, also where one is waiting to sign."""
     await it.signing.rotate()
+    it.clock.advance(1)
     urgent = (await it.signing.rotate(at_once=True)).key_id
     assert key_of(by_hand(it)) == urgent
+
+
+async def test_the_key_that_signs_is_never_tidied_away(tmp_path: Path) -> None:
+    """From EdDSA to ES256 and back, each for days: the EdDSA key that signs again outlives the next rotation."""
+    clock = SteppedClock()
+    for algorithm in ("EdDSA", "ES256"):
+        async with ground(tmp_path, clock, algorithm=algorithm):
+            clock.advance(3 * KEPT)
+    async with ground(tmp_path, clock) as it:
+        token = by_hand(it)
+        await it.signing.rotate()
+        assert verdict(it, token) == "alice"
+        assert key_of(by_hand(it)) == key_of(token)
 
 
 async def test_what_a_removed_key_signed_is_refused_at_once(it: Ground) -> None:
@@ -138,9 +152,13 @@ async def test_others_verify_our_tokens_with_what_is_published(tmp_path: Path, a
         token = it.access(await it.sessions.login("alice", PASSWORD, "tokens"))
         (published,) = it.signing.published()
         assert not {"d", "k", "p", "q"} & set(published)
-        options = {"verify_exp": False, "verify_iat": False}
         claims = jwt.decode(
-            token, jwt.PyJWK(published), algorithms=[algorithm], audience="wsauth", issuer=ISSUER, options=options
+            token,
+            jwt.PyJWK(published),
+            algorithms=[algorithm],
+            audience="wsauth",
+            issuer=ISSUER,
+            options={"verify_exp": False, "verify_iat": False},
         )
         assert claims["sub"] == "Alice"
 
