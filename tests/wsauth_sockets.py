@@ -137,7 +137,8 @@ def note_secrets(text: str) -> None:
         return
     if isinstance(answer, dict):
         for name in ("access_token", "refresh_token", "csrf_token", "ticket", "password", "api_key"):
-            if isinstance(answer.get(name), str):
+            # In the discovery document these names stand for paths.
+            if isinstance(answer.get(name), str) and not answer[name].startswith("/"):
                 secret(answer[name], f"a {name}")
 
 
@@ -164,7 +165,7 @@ async def said(at: Serving, pattern: str, within: float = 3.0) -> str:
 async def eventually(what: Callable[[], Awaitable[T]], within: float = 3.0) -> T:
     """Return the first true thing that is found, looked for again and again; or the last thing when time is up."""
     until = asyncio.get_running_loop().time() + within
-    while not (found := await what()) and asyncio.get_running_loop().time() < until:
+    while not (found := await what()) and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110  no event comes from another process
         await asyncio.sleep(0.03)
     return found
 

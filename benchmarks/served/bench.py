@@ -31,7 +31,7 @@ class Size:
     seconds: float = 4
     refreshes: int = 500
     logins: int = 200
-    orders: int = 200
+    orders: int = 100
     stores: tuple[int, ...] = (0, 10_000, 100_000)
 
 

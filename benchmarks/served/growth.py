@@ -40,7 +40,7 @@ async def growth(bench: Bench, count: int) -> Finding:
             logins = [await log_in(client, "alice", password) for _ in range(SESSIONS)]
         values["handshake_us"] = await _handshakes(bench, server, logins[0]["access_token"], errors)
         tokens = [login["refresh_token"] for login in logins[:IN_FLIGHT]]
-        values["refresh_us"] = await _refreshes(server, tokens, bench.size.seconds, errors)
+        values["refresh_us"] = await _refreshes(server, tokens, bench.size.seconds / 2, errors)
         values |= await _revocations(server, admin, [login["session_id"] for login in logins], errors)
         values["feed_row_us"] = await _feed(server, site, count)
     return Finding(values, errors.found)
@@ -52,7 +52,7 @@ async def _handshakes(bench: Bench, server: Server, token: str, errors: Errors) 
     given.write_text(f"{token}\n")
     options = {"path": "/ws", "tokens": given, "via": "header", "connections": IN_FLIGHT}
     used, count = 0.0, 1
-    for seconds in (0.5, bench.size.seconds):  # the first is to warm up
+    for seconds in (0.5, bench.size.seconds / 2):  # the first is to warm up
         before = server.cpu_seconds()
         load = await asyncio.to_thread(
             generator.run, bench.program, "connects", server.port, seconds=seconds, **options

@@ -57,7 +57,7 @@ def draw_rows(axes: Axes, found: Sequence[Result]) -> None:
         label = f"{row.text(value)}  (at most {row.text(row.limit)})"
         axes.text(share + 0.02, place, label, va="center", fontsize=8.5, bbox=LABEL)
     axes.set_yticks(range(len(found)), [result.row.title for result in found], fontsize=8.5)
-    axes.invert_yaxis()
+    axes.set_ylim(len(found) - 0.4, -0.6)
     axes.axvline(1, color="black", linewidth=1.2)
     axes.set_xlim(0, WIDEST + 0.6)
     axes.set_xlabel("share of what is allowed (the line; median)", fontsize=9)

@@ -17,7 +17,7 @@ CLIENTS = 100
 ENOUGH = 0.95
 """The share of the refreshes due that must have been made, for it to be the load it is said to be."""
 
-OPENING_RATE = 400
+OPENING_RATE = 600
 """Sockets a second that any machine opens: how long the leases must be."""
 
 COMMAND = 4.0
@@ -31,17 +31,18 @@ async def refreshes(bench: Bench) -> Finding:
     size, site, errors = bench.size, bench.site(), Errors()
     passwords = {name: await site.add_user(name) for name in ("alice", "bob")}
     async with site.serving() as (server,), AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(server.client()) for _ in range(CLIENTS)]
-        tokens = [(await log_in(clients[0], "alice", passwords["alice"]))["refresh_token"] for _ in clients]
+        async with server.client() as client:
+            logged_in = [await log_in(client, "alice", passwords["alice"]) for _ in range(CLIENTS)]
         bob = await user_token(server, "bob", passwords["bob"])
         async with bench.generator.holding(server.port, [bob], size.bystanders, pace_ms=size.pace_ms) as held:
             began = await _rested(size.seconds)
+            clients = [await stack.enter_async_context(server.client()) for _ in logged_in]
             busy, start = Busy(), time.time()
             count = round(size.refreshes * size.seconds)
             now, apart = asyncio.get_running_loop().time(), 1 / size.refreshes
             walks = [
-                _refresh(client, token, [now + turn * apart for turn in range(number, count, CLIENTS)], errors)
-                for number, (client, token) in enumerate(zip(clients, tokens, strict=True))
+                _refresh(client, login["refresh_token"], [now + turn * apart for turn in turns], errors)
+                for client, login, turns in zip(clients, logged_in, _dealt(count), strict=True)
             ]
             made = sum(await asyncio.gather(*walks))
             end, shares = time.time(), busy.shares()
@@ -50,6 +51,11 @@ async def refreshes(bench: Bench) -> Finding:
     errors.add(f"only {rate:.0f} refreshes a second", rate < size.refreshes * ENOUGH)
     values = echo_values(within(held.echoes, began, start), within(held.echoes, start, end))
     return Finding(values | {"refreshes_per_second": rate, **shares}, errors.found)
+
+
+def _dealt(count: int) -> list[range]:
+    """Return which of so many refreshes each client makes, in turn."""
+    return [range(number, count, CLIENTS) for number in range(CLIENTS)]
 
 
 async def _refresh(client: Client, token: str, due: Sequence[float], errors: Errors) -> int:
@@ -72,8 +78,8 @@ async def logins(bench: Bench) -> Finding:
     async with site.serving() as (server,), AsyncExitStack() as stack:
         bob = await user_token(server, "bob", passwords["bob"])
         async with bench.generator.holding(server.port, [bob], size.bystanders, pace_ms=size.pace_ms) as held:
-            clients = [await stack.enter_async_context(server.client()) for _ in range(size.logins)]
             began = await _rested(size.seconds)
+            clients = [await stack.enter_async_context(server.client()) for _ in range(size.logins)]
             busy, start = Busy(), time.time()
             body = {"username": "alice", "password": passwords["alice"]}
             answers = await asyncio.gather(*(client.post("/auth/login", **body) for client in clients))

@@ -1,4 +1,4 @@
-"""An application behind `upstream = "asgi:tests.apps.slow:app"` that is slow, talks much, and remembers all it heard."""
+"""An application for `upstream = "asgi:tests.apps.slow:app"`: it is slow, talks much, and remembers what it heard."""
 
 import asyncio
 

@@ -266,7 +266,7 @@ async def test_ad_06_a_password_can_be_reset_and_neither_read_nor_chosen(office:
 
 
 async def test_ad_07_no_answer_holds_a_key_a_hash_or_a_proof(office: Office) -> None:
-    """Of all that can be read, on both listeners, nothing is a private key, a hash, a token or a piece of the key file."""
+    """Nothing that can be read on either listener is a private key, a hash, a token or a piece of the key file."""
     server = office.server
     login = await server.login("alice", office.password)
     pages = [server.admin + path for method, path in await operations(office) if method == "GET"]

@@ -83,9 +83,9 @@ def using(server: Plane, ticket: str, way: str = "query", path: str = "/ws", ori
     return server.open(path, headers=headers, subprotocols=["wsauth.v1", f"wsauth.ticket.{ticket}"])
 
 
-async def by_message(server: Plane, ticket: str) -> str:
+async def by_message(server: Plane, ticket: str, path: str = "/ws", origin: str = "") -> str:
     """Present a ticket in the first message, and return the type or the code of the answer."""
-    async with server.open() as socket:
+    async with server.open(path, headers={"Origin": origin} if origin else {}) as socket:
         assert json.loads(await socket.recv())["type"] == "auth_required"
         await socket.send(json.dumps({"type": "auth", "ticket": ticket}))
         answer = json.loads(await socket.recv())
@@ -98,7 +98,7 @@ async def by_message(server: Plane, ticket: str) -> str:
 async def opens(server: Plane, ticket: str, way: str = "query", path: str = "/ws", origin: str = "") -> None:
     """See that a ticket opens a socket."""
     if way == "message":
-        assert await by_message(server, ticket) == "auth_success"
+        assert await by_message(server, ticket, path, origin) == "auth_success"
         return
     async with using(server, ticket, way, path, origin) as socket:
         await quiet(socket)
@@ -107,7 +107,7 @@ async def opens(server: Plane, ticket: str, way: str = "query", path: str = "/ws
 async def is_spent(server: Plane, ticket: str, way: str = "query", path: str = "/ws", origin: str = "") -> None:
     """See that a ticket opens nothing."""
     if way == "message":
-        assert await by_message(server, ticket) == "ticket_invalid"
+        assert await by_message(server, ticket, path, origin) == "ticket_invalid"
         return
     assert await turned_away(server, using(server, ticket, way, path, origin)) == "ticket_invalid"
 
@@ -171,15 +171,18 @@ def end_of(ticket: str) -> float:
     return float(json.loads(urlsafe_b64decode(ticket.partition(".")[0] + "=="))[1])
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("wrong", ["", SECOND])
-async def test_tk_05_a_ticket_of_another_page_is_refused_and_burnt(target: Plane, token: str, wrong: str) -> None:
+async def test_tk_05_a_ticket_of_another_page_is_refused_and_burnt(
+    target: Plane, token: str, wrong: str, way: str
+) -> None:
     """Made for one page, a ticket is good for no other allowed page and for no program, and that use spends it."""
     by_request = [await target.ticket(token, {"Origin": ORIGIN}) for _ in range(2)]
     by_wish = [await target.ticket(token, origin=ORIGIN) for _ in range(2)]
     for burnt, fresh in (by_request, by_wish):
-        await is_spent(target, burnt, origin=wrong)
-        await is_spent(target, burnt, origin=ORIGIN)
-        await opens(target, fresh, origin=ORIGIN)
+        await is_spent(target, burnt, way, origin=wrong)
+        await is_spent(target, burnt, way, origin=ORIGIN)
+        await opens(target, fresh, way, origin=ORIGIN)
 
 
 async def test_tk_05_a_page_that_is_not_allowed_cannot_have_a_ticket(target: Plane, token: str) -> None:
@@ -191,12 +194,13 @@ async def test_tk_05_a_page_that_is_not_allowed_cannot_have_a_ticket(target: Pla
     await opens(target, ticket)
 
 
-async def test_tk_05_a_ticket_for_another_path_is_refused_and_burnt(target: Plane, token: str) -> None:
+@pytest.mark.parametrize("way", WAYS)
+async def test_tk_05_a_ticket_for_another_path_is_refused_and_burnt(target: Plane, token: str, way: str) -> None:
     """A ticket for one path opens no other, and that use spends it."""
     ticket = await target.ticket(token, path="/other")
-    await is_spent(target, ticket)
-    await is_spent(target, ticket, path="/other")
-    await opens(target, await target.ticket(token, path="/other"), path="/other")
+    await is_spent(target, ticket, way)
+    await is_spent(target, ticket, way, path="/other")
+    await opens(target, await target.ticket(token, path="/other"), way, path="/other")
     reply = await target.http.post("/auth/ticket", json={"path": "/nowhere"}, headers=bearer(token))
     await refused(target, reply, 400, "request_invalid")
 

@@ -76,7 +76,7 @@ async def test_revoking_one_of_a_hundred_closes_exactly_their_sockets(tmp_path: 
 
 
 async def test_sigterm_sends_everybody_away_over_a_while_and_ends_with_0(tmp_path: Path) -> None:
-    """Closes are 1012 `draining;retry_after=N`, spread over drain_timeout, while /readyz says so and nobody comes in."""
+    """Closes are 1012 `draining;retry_after=N`, spread over drain_timeout; /readyz says so and nobody comes in."""
     async with serving(tmp_path, config='[server]\ndrain_timeout = "4s"\n') as server, Sockets() as sockets:
         password = await people(server, ["alice"])
         token = (await server.login("alice", password))["access_token"]

@@ -6,7 +6,7 @@ import re
 import resource
 import sqlite3
 from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -129,9 +129,9 @@ async def is_refused(at: Serving, answer: httpx2.Response) -> None:
 
 @pytest.mark.parametrize("take", [removed, emptied])
 async def test_without_its_file_it_grants_nothing_and_keeps_what_is_open(
-    tmp_path: Path, take: Callable[[Path], "contextmanager[None]"]
+    tmp_path: Path, take: Callable[[Path], AbstractContextManager[None]]
 ) -> None:
-    """Handshakes, tickets, logins and refreshes get 503 and /readyz says `feed`; open sockets echo; then all is well."""
+    """Handshakes, tickets, logins and refreshes get 503, /readyz says `feed`, open sockets echo; then all is well."""
     async with serving(tmp_path, config=REFUSE) as server, Sockets() as sockets:
         password = await people(server, ["alice"])
         login = await server.login("alice", password)

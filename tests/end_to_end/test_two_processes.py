@@ -97,17 +97,19 @@ async def test_a_suspended_process_is_reported_silent_until_it_goes_on(tmp_path:
 async def test_a_process_that_slept_through_a_revocation_grants_nothing_before_it_has_read_it(tmp_path: Path) -> None:
     """Handshakes that waited for the suspended process with a token revoked meanwhile open nothing, every time."""
     async with several(tmp_path, 2, IMPATIENT) as (first, second):
+        key = await first.add_service("ops", grants=["wsauth:revoke"])
         names = [f"mallory-{round_}" for round_ in range(3)]
         bob, *tokens = await tokens_of(first, "bob", *names)
         for name, mallory in zip(names, tokens, strict=True):
             os.killpg(second.pid, signal.SIGSTOP)
             try:
                 waiting = [asyncio.ensure_future(refusal(second, mallory)) for _ in range(10)]
-                done = await first.command("sessions", "revoke", "--subject", name)
-                assert done.status in (0, 1), done.err
+                body = {"subject": name}
+                revoking = asyncio.ensure_future(called("POST", f"{first.admin}/admin/api/revocations", key, body))
                 await asyncio.sleep(1.2)  # longer than feed_timeout
             finally:
                 os.killpg(second.pid, signal.SIGCONT)
+            assert (await revoking).status_code == 200
             answers = await asyncio.gather(*waiting)
             assert {answer.code for answer in answers} <= {"unavailable", "session_revoked"}, answers
 
@@ -168,7 +170,7 @@ async def changed(socket: Wire, kind: str = "auth_changed") -> dict[str, Any]:
 
 
 async def test_changed_roles_reach_open_connections_everywhere_within_a_second(tmp_path: Path) -> None:
-    """`users set-roles` and the admin API send `auth_changed` in both processes; what is taken away closes with 3003."""
+    """`users set-roles` and the admin API send `auth_changed` in both processes; what is lost closes with 3003."""
     async with several(tmp_path, 2, RIGHTS) as servers, Sockets() as sockets:
         first, _ = servers
         key = await first.add_service("ops", grants=["wsauth:admin"])
@@ -229,7 +231,8 @@ async def _command(scene: Ending, *arguments: str, stdin: str = "") -> None:
     assert done.status == 0, done.err
 
 
-async def _called(scene: Ending, method: str, path: str, token: str = "", body: Any = None, status: int = 204) -> None:
+async def _called(scene: Ending, call: str, token: str = "", body: Any = None, *, status: int = 204) -> None:
+    method, _, path = call.partition(" ")
     answer = await called(method, scene.server.http + path, token, body)
     assert answer.status_code == status, answer.text
 
@@ -265,19 +268,19 @@ async def _revoke_subject(scene: Ending) -> None:
 
 async def _change_password(scene: Ending) -> None:
     body = {"current_password": scene.password, "new_password": new_password(scene.name)}
-    await _called(scene, "PUT", "/auth/password", scene.one.access_token, body)
+    await _called(scene, "PUT /auth/password", scene.one.access_token, body)
 
 
 async def _log_out(scene: Ending) -> None:
-    await _called(scene, "POST", "/auth/logout", scene.two.access_token)
+    await _called(scene, "POST /auth/logout", scene.two.access_token)
 
 
 async def _end_one(scene: Ending) -> None:
-    await _called(scene, "DELETE", f"/auth/sessions/{scene.two.session_id}", scene.one.access_token)
+    await _called(scene, f"DELETE /auth/sessions/{scene.two.session_id}", scene.one.access_token)
 
 
 async def _end_all(scene: Ending) -> None:
-    await _called(scene, "DELETE", "/auth/sessions", scene.one.access_token)
+    await _called(scene, "DELETE /auth/sessions", scene.one.access_token)
 
 
 async def _reuse(scene: Ending) -> None:
@@ -286,7 +289,7 @@ async def _reuse(scene: Ending) -> None:
         answer = await called("POST", f"{scene.server.http}/auth/refresh", body=body)
         assert answer.status_code == 200, answer.text
         body = {"refresh_token": answer.json()["refresh_token"]}
-    await _called(scene, "POST", "/auth/refresh", body={"refresh_token": scene.two.refresh_token}, status=401)
+    await _called(scene, "POST /auth/refresh", body={"refresh_token": scene.two.refresh_token}, status=401)
 
 
 async def _admin_disable(scene: Ending) -> None:
@@ -335,7 +338,7 @@ async def _login(servers: list[Serving], sockets: Sockets, name: str, password: 
 async def test_what_ends_a_login_closes_its_sockets_in_both_processes_and_nothing_else(
     tmp_path: Path, which: str
 ) -> None:
-    """Of each way to end one login or both, exactly those sockets close with `session_revoked`, and the token is dead."""
+    """Of each way to end one login or both, exactly those sockets close with `session_revoked`, the token is dead."""
     endings_of = BOTH if which == "both" else ONE
     async with several(tmp_path, 2) as servers, Sockets() as sockets:
         key = await servers[0].add_service("ops", grants=["wsauth:admin"])

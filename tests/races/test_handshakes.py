@@ -164,8 +164,8 @@ async def test_rights_that_change_during_a_handshake_are_those_of_now(here: Proc
     here.bearer(here.access(known), face=face)
     await eventually(lambda: face.judged.is_set() if stage == "verifying" else face.connection.machine.lease)
     await here.local.users.set_rights("alice", roles=["member"])
-    reads = here.guard.connections.revocations
-    await eventually(lambda: reads.overlay(face.connection.identity).roles != ("owner",))
+    seen, before = here.guard.connections.revocations, identity_of(known, here.local.limits)
+    await eventually(lambda: seen.overlay(before).roles == ("member",))
     face.verdicts.set()
     face.accepting.set()
     await here.connected(face)

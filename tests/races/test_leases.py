@@ -258,6 +258,31 @@ async def test_what_ended_while_the_store_was_asked_is_not_extended(here: Proces
     assert ends_at(renewed) == end == renewed.connection.identity.expires_at
 
 
+async def test_what_the_store_says_too_late_extends_nothing(here: Process, clock: FakeClock) -> None:
+    """The store takes so long to answer that the feed is lost meanwhile; nothing is granted on its word."""
+    known = await here.login(kind="cookie")
+    face = await here.connected(here.cookie(known.session))
+    end = ends_at(face)
+    here.stop_hearing()
+    here.guard.follower._seconds.clear()
+    slow = 6.0
+
+    async def lookup(ids: Collection[str]) -> Sequence[Known]:
+        clock.advance(slow)
+        return [refreshed]
+
+    looked_after = Extensions(here.guard.connections, LIMITS, lookup)
+    looked_after.watch(face.connection)
+    clock.advance(270)
+    refreshed = await here.local.sessions.touch(known.session.id, 0)
+    here.guard.connections.heard_at = clock.now()
+    await looked_after.run()
+    assert ends_at(face) == end
+    slow, here.guard.connections.heard_at = 1.0, clock.now()
+    await looked_after.run()
+    assert ends_at(face) == end + 270
+
+
 async def test_nothing_is_kept_of_connections_that_are_gone(here: Process, clock: FakeClock) -> None:
     """Thirty sockets come, are looked after, and go in different ways; nothing remembers them."""
     looked_after = extensions(here)

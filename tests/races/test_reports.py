@@ -78,6 +78,48 @@ async def test_a_transport_that_fails_keeps_no_other_open(here: Process, caplog:
     broken.connection.gone(1006, "")
 
 
+class Mute(Face):
+    """Be a transport that fails when something is to be said after the greeting."""
+
+    def send_control(self, text: str) -> None:
+        """Fail, but for the greeting."""
+        if self.said:
+            raise RuntimeError("broken")
+        super().send_control(text)
+
+
+async def test_a_transport_that_fails_keeps_no_revocation_away(here: Process) -> None:
+    """Bob's socket cannot be told of his new rights; Alice's session, ended in the same breath, is closed."""
+    known = await here.login()
+    face = await here.connected(here.bearer(here.access(known)))
+    mute = await here.connected(here.bearer(here.access(await here.login("bob")), face=Mute()))
+    user = await here.local.users.get("bob")
+    feed, keep_until = here.guard.backend.feed, here.guard.backend.clock.now() + 60
+    rights = {"epoch": user.epoch, "roles": ["owner"], "grants": []}
+    await feed.publish(
+        [
+            NewRow(kind="user", key="bob", value=rights, keep_until=keep_until),
+            NewRow(kind="session", key=known.session.id, keep_until=keep_until),
+        ]
+    )
+    await eventually(lambda: face.code == "session_revoked")
+    assert mute.connection.identity.roles == ("owner",)
+
+
+async def test_a_drain_closes_everybody_else(here: Process) -> None:
+    """One transport fails while the process stops; all others are told to come back."""
+    token = here.access(await here.login())
+    broken = await here.connected(here.bearer(token, face=Broken()))
+    faces = [await here.connected(here.bearer(token)) for _ in range(6)]
+    draining = asyncio.ensure_future(here.guard.connections.drain(0.1))
+    await eventually(lambda: all(face.code == "draining" for face in faces))
+    broken.connection.gone(1006, "")
+    await draining
+    late = here.bearer(token)
+    await late.settled()
+    assert late.code == "draining"
+
+
 async def test_a_connection_counts_for_one_order(here: Process) -> None:
     """Two orders about one socket are read together: one report has it, and the other waits for nothing."""
     known = await here.login()

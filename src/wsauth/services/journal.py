@@ -35,7 +35,7 @@ def _refused(event: events.RefusalEvent) -> None:
         event.code,
         _clean(event.about.path),
         event.about.address or "?",
-        f" by {event.source}" if event.source else "",
+        f" ({event.source})" if event.source else "",
         _clean(event.reason),
         _clean(_mend(event.mend)),
         event.id,

@@ -8,7 +8,6 @@ import secrets
 import warnings
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -136,9 +135,10 @@ class SigningKeys:
         now = self._clock.now()
         key = self._draw(now if at_once else now + JWKS_LIFETIME + _SETTLED)
         await self._store.add(key)
-        stored = sorted(self._stored, key=lambda each: each.signs_from)
-        for old, newer in pairwise(stored):
-            if newer.signs_from + KEPT < now:
+        # Another algorithm's key takes nothing over: after a change of the configuration and back it signs no more.
+        settled = [each for each in self._stored if each.algorithm == self._algorithm and each.signs_from + KEPT < now]
+        for old in self._stored:
+            if any(old.signs_from < newer.signs_from for newer in settled):
                 await self._store.remove(old.key_id)
         await self.load()
         return key

@@ -27,11 +27,11 @@ class _Claims(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     iss: str
     aud: str
-    client_id: str
     sub: str
     jti: str
     iat: float
     exp: float
+    client_id: str = ""
     roles: tuple[str, ...] = ()
     grants: tuple[str, ...] = ()
     sid: str | None = None

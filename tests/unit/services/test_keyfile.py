@@ -207,7 +207,7 @@ def test_anothers_key_file_is_told_from_damage(tmp_path: Path) -> None:
     """The wrong key file is named with its fingerprint and the configuration key to set."""
     other = KeyFile.open(tmp_path / "other.key")
     blob = KeyFile.in_memory().wrap("keys", "k1", b"secret")
-    with pytest.raises(ConfigurationError, match=rf"other\.key \(fingerprint {other.fingerprint}\).*server\.key_file"):
+    with pytest.raises(ConfigurationError, match=rf"other\.key \(fingerprint {other.fingerprint}\).*store\.key_file"):
         other.unwrap("keys", "k1", blob)
 
 

@@ -28,7 +28,7 @@ _NAMES: Final = (
     "token",
 )
 _SUSPECT: Final = re.compile(
-    r"e[yw]|wsk_|wsauth\.|token|ticket|auth|bearer|basic|cookie|passw|secret|protocol|%\d|TEXT|BINARY|CONT",
+    r"e[yw]|wy|wsk_|ws[rc]\.|wsauth\.|token|ticket|auth|bearer|basic|cookie|passw|secret|protocol|%\d|TEXT|BINARY|CONT",
     re.IGNORECASE,
 )
 """What any secret below has nearby; most records have nothing of it."""
@@ -49,8 +49,10 @@ _PAIR: Final = re.compile(
 _SCHEME: Final = re.compile(r"\b(bearer|basic)(\s+|%20|\+)[\w.~+/%=-]{12,}", re.IGNORECASE)
 _OFFER: Final = re.compile(r"\bwsauth\.(bearer|ticket)\.[^\s,'\"]+", re.IGNORECASE)
 _OFFERS: Final = re.compile(r"(['\"]subprotocols['\"]: )\[[^\]]*\]")
-_JWS: Final = re.compile(r"(?<![\w-])e[yw][\w-]{6,}\.[\w.~+/%=-]*")
-_API_KEY: Final = re.compile(r"\bwsk_[\w-]+")
+_JWS: Final = re.compile(r"(?<![\w-])(?:e[yw]|Wy)[\w-]{6,}\.[\w.~+/%=-]*")
+"""A JWS, whose header is a JSON object, or a ticket of ours, a JSON array."""
+_OWN: Final = re.compile(r"\b(?:wsk_[\w-]+|ws[rc]\.[\w-]{20,}[\w.~+/%=-]*)")
+"""API keys, refresh tokens and the values of session cookies."""
 
 
 def redact(text: str) -> str:
@@ -65,7 +67,7 @@ def redact(text: str) -> str:
     text = _PAIR.sub(_redact_pair, text)
     text = _SCHEME.sub(rf"\1\2{HIDDEN}", text)
     text = _JWS.sub(HIDDEN, text)
-    return _API_KEY.sub(HIDDEN, text)
+    return _OWN.sub(HIDDEN, text)
 
 
 def install() -> None:

@@ -86,10 +86,7 @@ class Closing:
             ending = connection.ending()
             ending.add_done_callback(self._note)
             self._endings.append(ending)
-            try:
-                connection.end(error(connection))
-            except Exception:  # noqa: BLE001  one connection's fault must not keep the others open
-                _log.exception("a connection could not be closed")
+            _end(connection, error(connection))
 
     def _note(self, _: object) -> None:
         self._slowest = self._loop.time()
@@ -295,10 +292,17 @@ class Connections:
             if count and len(self):
                 await asyncio.sleep(pause)
             back_in = 1 + self._random.random() * max(1.0, within / 2)
-            connection.end(Refused("draining", "the server is stopping", retry_after=back_in))
+            _end(connection, Refused("draining", "the server is stopping", retry_after=back_in))
         left = [connection.ending() for connection in self.all()]
         if left:
             await asyncio.wait(left, timeout=ANSWER_TIMEOUT)
+
+
+def _end(connection: Connection, error: Refused) -> None:
+    try:
+        connection.end(error)
+    except Exception:  # noqa: BLE001  one connection's fault must not keep the others open
+        _log.exception("a connection could not be closed")
 
 
 def new_id() -> str:

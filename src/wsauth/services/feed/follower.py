@@ -223,8 +223,12 @@ class Follower:
 
     def _change_rights(self, connection: Connection) -> None:
         identity = self._connections.revocations.overlay(connection.identity)
-        if identity is not connection.identity:
+        if identity is connection.identity:
+            return
+        try:
             connection.rights_changed(identity)
+        except Exception:  # noqa: BLE001  one connection's fault must not keep others open that rows have ended
+            _log.exception("a connection could not be told of its rights")
 
     def _disconnected(self, row: Row) -> dict[Connection, Refused]:
         value, connections = row.value, self._connections

@@ -10,7 +10,7 @@ from wsauth.core.feed import KEPT, NewRow, Row
 from wsauth.interfaces.feed import Answer, Node
 from wsauth.stores.sql.engine import Engine, Record, Transaction
 
-__all__ = ["FEED_COLUMNS", "SQLFeed", "keep_from", "read_row", "write_row"]
+__all__ = ["FEED_COLUMNS", "SQLFeed", "keep_from", "read_row", "time_of", "write_row"]
 
 FEED_COLUMNS: Final = "seq, kind, key, value, keep_until, at, order_id"
 _KEEP: Final = KEPT + 60.0
@@ -19,6 +19,8 @@ _SILENT: Final = 3600.0
 """Seconds after which a silent process is forgotten."""
 _LATE: Final = 60.0
 """Seconds that a used ticket is remembered after its end, for processes whose clocks differ."""
+_STEP: Final = 1.0
+"""Seconds between two beats of a process."""
 _CHUNK: Final = 500
 """Rows that one transaction of a `prune` removes, so that others come in between."""
 
@@ -36,6 +38,7 @@ _ANSWER: Final = """
     SELECT :order_id, :node, :answer WHERE EXISTS (SELECT 1 FROM feed WHERE order_id = :order_id)
     ON CONFLICT (order_id, node) DO UPDATE SET answer = excluded.answer
 """
+_LATEST: Final = "SELECT max(beat_at) FROM nodes"
 _EXPIRED: Final = "SELECT seq, order_id FROM feed WHERE keep_until <= :now ORDER BY keep_until LIMIT :limit"
 _FORGET_ANSWERS: Final = """
     DELETE FROM answers
@@ -53,6 +56,17 @@ _decode_answer: Final = msgspec.json.Decoder(Answer).decode
 def keep_from(now: float) -> float:
     """Return until when a row that is written now has to be kept, in seconds since the epoch."""
     return now + _KEEP
+
+
+def time_of(transaction: Transaction) -> float:
+    """Return the time of a row: ahead of every beat, since a wall clock may be set back and processes go on by theirs.
+
+    A row of an earlier time than theirs would count as old: nobody would be closed, and nobody would answer.
+    """
+    now = time.time()
+    record = transaction.one(_LATEST, {})
+    latest = None if record is None else record[0]
+    return now if latest is None or latest <= now else float(latest) + _STEP
 
 
 def read_row(record: Record) -> Row:
@@ -89,7 +103,7 @@ class SQLFeed:
         """Write rows in one transaction."""
 
         def work(transaction: Transaction) -> None:
-            at = time.time()
+            at = time_of(transaction)
             for row in rows:
                 write_row(transaction, row, at)
 
@@ -100,7 +114,7 @@ class SQLFeed:
 
         def work(transaction: Transaction) -> None:
             row = NewRow(kind="all", value={"until": until}, keep_until=keep_until, order=order)
-            epoch = write_row(transaction, row, time.time())
+            epoch = write_row(transaction, row, time_of(transaction))
             transaction.run("DELETE FROM sessions")
             transaction.run("UPDATE users SET epoch = :epoch", {"epoch": epoch})
 

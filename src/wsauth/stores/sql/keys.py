@@ -1,6 +1,5 @@
 """The signing keys' statements."""
 
-import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -9,7 +8,7 @@ import msgspec
 from wsauth.core.feed import NewRow
 from wsauth.interfaces.keys import StoredKey
 from wsauth.stores.sql.engine import Engine, Transaction
-from wsauth.stores.sql.feed import keep_from, write_row
+from wsauth.stores.sql.feed import keep_from, time_of, write_row
 
 __all__ = ["SQLKeys"]
 
@@ -73,7 +72,7 @@ class SQLKeys:
         def work(transaction: Transaction) -> bool:
             if not transaction.run(statement, values):
                 return False
-            at = time.time()
+            at = time_of(transaction)
             write_row(transaction, NewRow(kind="keys", keep_until=keep_from(at)), at)
             return True
 

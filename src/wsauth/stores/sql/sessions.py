@@ -1,6 +1,5 @@
 """The sessions' statements. What a change rests on is repeated in the statement that makes it."""
 
-import time
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -11,7 +10,7 @@ from wsauth.core.feed import NewRow
 from wsauth.core.sessions import Limits, Session
 from wsauth.interfaces.sessions import Known, Refreshed
 from wsauth.stores.sql.engine import Engine, Record, Transaction
-from wsauth.stores.sql.feed import keep_from, write_row
+from wsauth.stores.sql.feed import keep_from, time_of, write_row
 from wsauth.stores.sql.users import USER_COLUMNS, read_user
 
 __all__ = ["LIVE", "SQLSessions", "living"]
@@ -142,7 +141,7 @@ class SQLSessions:
             statement = f"DELETE FROM sessions WHERE id = :id{condition}"  # noqa: S608  one of two texts of our own
             if not transaction.run(statement, {"id": session_id, "subject": subject}):
                 return False
-            _tell(transaction, session_id, time.time(), order)
+            _tell(transaction, session_id, order)
             return True
 
         return await self._engine.write(work)
@@ -194,7 +193,7 @@ def _refresh(
     if generation == session.generation - 1 and now < session.generation_at + limits.grace:
         return Refreshed("repeated", known)
     transaction.run("DELETE FROM sessions WHERE id = :id", {"id": session_id})
-    _tell(transaction, session_id, now, order)
+    _tell(transaction, session_id, order)
     return Refreshed("reused", subject=session.subject)
 
 
@@ -223,6 +222,7 @@ def _forget(transaction: Transaction, ids: Sequence[str], values: Mapping[str, A
     return sum(transaction.run(_FORGET, {**values, "id": session_id}) for session_id in ids)
 
 
-def _tell(transaction: Transaction, session_id: str, at: float, order: str | None) -> None:
+def _tell(transaction: Transaction, session_id: str, order: str | None) -> None:
+    at = time_of(transaction)
     row = NewRow(kind="session", key=session_id, keep_until=keep_from(at), order=order or None)
     write_row(transaction, row, at)

@@ -10,7 +10,7 @@ from wsauth.core.feed import NewRow
 from wsauth.core.users import User, fold
 from wsauth.errors import Refused
 from wsauth.stores.sql.engine import Engine, Record, Transaction
-from wsauth.stores.sql.feed import keep_from, write_row
+from wsauth.stores.sql.feed import keep_from, time_of, write_row
 
 __all__ = ["USER_COLUMNS", "SQLUsers", "read_user"]
 
@@ -240,7 +240,7 @@ def _end_logins(
 
 def _tell(transaction: Transaction, user: User, value: Mapping[str, Any], order: str | None = None) -> int:
     """Write the `user` row, and return its number, which is the new epoch unless the value names the old one."""
-    at = time.time()
+    at = time_of(transaction)
     rights = {"roles": user.roles, "grants": user.grants}
     row = NewRow(
         kind="user", key=user.username, value={**value, **rights}, keep_until=keep_from(at), order=order or None
