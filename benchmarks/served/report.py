@@ -119,9 +119,10 @@ def detail_lines(findings: Findings) -> list[str]:
     """Return everything else that the scenarios found, medians of the rounds."""
     lines = ["| scenario | found |", "|---|---|"]
     for name, rounds in findings.items():
-        if name.startswith("growth "):
+        done = [one.values for one in rounds if one.values]
+        if name.startswith("growth ") or not done:
             continue
-        values = {key: median(one.values[key] for one in rounds) for key in rounds[0].values}
+        values = {key: median(one[key] for one in done) for key in done[0]}
         lines.append(f"| {name} | {' · '.join(f'{_named(key)} {_shown(key, v)}' for key, v in values.items())} |")
     return [*lines, ""] if len(lines) > 2 else []
 

@@ -30,8 +30,14 @@ class UserStore(Protocol):
     async def count(self) -> int:
         """Return how many there are."""
 
-    async def set_rights(self, username: str, roles: Collection[str], grants: Collection[str]) -> User | None:
-        """Change what a user may do; logins go on with the new rights. `None`: there is no such user."""
+    async def set_rights(
+        self, username: str, roles: Collection[str] | None, grants: Collection[str] | None
+    ) -> User | None:
+        """Change what a user may do; logins go on with the new rights. `None` leaves what is there at that moment.
+
+        Returns:
+            The user as they are now; `None`: there is no such user.
+        """
 
     async def set_password(
         self,

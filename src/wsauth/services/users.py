@@ -216,13 +216,14 @@ class Users:
             ConfigurationError: a role or grant cannot be meant.
             Refused: `not_found`.
         """
-        user = await self.get(username)
-        new_roles = user.roles if roles is None else check_roles(roles)
-        new_grants = user.grants if grants is None else _checked_grants(grants)
-        changed = await self._store.set_rights(username, new_roles, new_grants)
+        changed = await self._store.set_rights(
+            username,
+            None if roles is None else check_roles(roles),
+            None if grants is None else _checked_grants(grants),
+        )
         if changed is None:
             raise _unknown(username)
-        self._tell(user.username, "rights")
+        self._tell(changed.username, "rights")
         return changed
 
     async def set_password(self, username: str, password: str) -> Report:

@@ -82,6 +82,16 @@ async def test_changing_roles_leaves_grants_and_the_reverse(it: Ground) -> None:
     await it.sessions.refresh(it.sessions.refresh_token(known.session))
 
 
+async def test_changes_of_roles_and_of_grants_at_once_both_count(it: Ground) -> None:
+    """One administrator takes a grant away while others change roles: it stays away."""
+    await it.alice()
+    await it.users.set_rights("alice", grants=["wsauth:admin"])
+    works = [it.users.set_rights("alice", roles=[f"role-{number}"]) for number in range(8)]
+    await asyncio.gather(*works[:4], it.users.set_rights("alice", grants=[]), *works[4:])
+    user = await it.users.get("alice")
+    assert (user.roles, user.grants) == (("role-7",), ())
+
+
 @pytest.mark.parametrize("hashed", ["bcrypt", "argon2"])
 async def test_an_imported_user_comes_in_with_their_old_password(it: Ground, hashed: str) -> None:
     """Their hash is taken as it is, and a bcrypt hash is made ours at the first login; the password stays good."""

@@ -90,14 +90,20 @@ class SQLUsers:
         record = await self._engine.read(lambda transaction: transaction.one("SELECT count(*) FROM users"))
         return 0 if record is None else int(record[0])
 
-    async def set_rights(self, username: str, roles: Collection[str], grants: Collection[str]) -> User | None:
-        """Change what a user may do; logins go on with the new rights."""
+    async def set_rights(
+        self, username: str, roles: Collection[str] | None, grants: Collection[str] | None
+    ) -> User | None:
+        """Change what a user may do; logins go on with the new rights. `None` leaves what is there."""
 
         def work(transaction: Transaction) -> User | None:
             user = _find(transaction, username)
             if user is None:
                 return None
-            user = msgspec.structs.replace(user, roles=tuple(roles), grants=tuple(grants))
+            user = msgspec.structs.replace(
+                user,
+                roles=user.roles if roles is None else tuple(roles),
+                grants=user.grants if grants is None else tuple(grants),
+            )
             values = {"folded": fold(username), "roles": _names(user.roles), "grants": _names(user.grants)}
             transaction.run(_SET_RIGHTS, values)
             _tell(transaction, user, {"epoch": user.epoch})
