@@ -144,7 +144,7 @@ async def _control(path: str, asked: dict[str, str], request: Request) -> Any:
         return {"matched": report.matched, "closed": report.closed, "cut": report.cut, "complete": report.complete}
     if path == "/control/ticket":
         identity = Identity(asked.pop("subject", "alice"), issuer=ISSUER)
-        return await guard.issue_ticket(identity, **asked)
+        return await guard.issue_ticket(identity, path=asked.get("path"), origin=asked.get("origin"))
     if path == "/control/delivered":
         return delivered
     if path == "/control/events":

@@ -1,5 +1,6 @@
 """Put everything together."""
 
+import asyncio
 import inspect
 import logging
 import multiprocessing
@@ -121,6 +122,7 @@ class Guard:
             self._check_cookies(policy)
         self._clock = backend.clock
         self.started = False
+        self._starting = asyncio.Lock()
 
     @classmethod
     def from_config(cls, path: str | Path = "wsauth.toml") -> "Guard":
@@ -146,15 +148,18 @@ class Guard:
     # Life.
 
     async def start(self) -> None:
-        """Get ready: have the verifiers fetch their keys. Called by the lifespan, or at first use."""
+        """Get ready: open the store, have the verifiers fetch their keys. Called by the lifespan, or at first use."""
         if self.started or self.authentication.overriding is not None:
             return
-        self.started = True
+        async with self._starting:
+            if self.started:
+                return
+            if self.backend.store is not None:
+                await self.backend.open()
+                await self.follower.start()
+            self.started = True
         if self.backend.store is None:
             _warn_of_workers()
-        else:
-            await self.backend.open()
-            await self.follower.start()
         for verifier in self.verifiers:
             start = getattr(verifier, "start", None)
             if start is not None:

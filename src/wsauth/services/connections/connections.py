@@ -4,6 +4,7 @@ import asyncio
 import logging
 import secrets
 from base64 import b32encode
+from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from math import inf
 from random import Random
@@ -24,7 +25,7 @@ from wsauth.interfaces.feed import Answer
 from wsauth.interfaces.transport import Transport
 from wsauth.services.authentication import Authentication
 from wsauth.services.connections.connection import Connection
-from wsauth.services.connections.deadlines import Deadlines
+from wsauth.services.connections.deadlines import SLICE, Deadlines
 from wsauth.services.connections.revocations import Revocations
 from wsauth.services.events import Bus
 
@@ -86,7 +87,19 @@ class Closing:
             ending = connection.ending()
             ending.add_done_callback(self._note)
             self._endings.append(ending)
-            _end(connection, error(connection))
+        self._error = error
+        self._waiting = deque(connections)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Close as many as a slice of time allows, then let the others be served: none of these is let in again."""
+        until = self._loop.time() + SLICE
+        while self._waiting:
+            connection = self._waiting.popleft()
+            _end(connection, self._error(connection))
+            if self._loop.time() >= until:
+                self._loop.call_soon(self._go_on)
+                return
 
     def _note(self, _: object) -> None:
         self._slowest = self._loop.time()

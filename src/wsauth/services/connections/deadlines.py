@@ -4,16 +4,19 @@ import asyncio
 import logging
 from heapq import heapify, heappop, heappush
 from math import inf
+from time import monotonic
 from typing import Protocol
 
 from wsauth.interfaces.clock import Clock, Timer
 
-__all__ = ["Deadline", "Deadlines", "Due"]
+__all__ = ["SLICE", "Deadline", "Deadlines", "Due"]
 
 _log = logging.getLogger("wsauth")
 
 _TICK = 1.0
 """Seconds after which the clock is looked at again, so that a machine that slept is noticed."""
+SLICE = 0.005
+"""Seconds for which one kind of work may keep everybody else waiting."""
 _SLACK = 1024
 """Outdated entries that are kept before the heap is made anew."""
 
@@ -92,8 +95,9 @@ class Deadlines:
 
     def _run(self) -> None:
         now = self._clock.now()
+        until = monotonic() + SLICE
         self._timer, self._timer_at = None, -inf
-        while self._heap and self._heap[0][0] <= now:
+        while self._heap and self._heap[0][0] <= now and monotonic() < until:
             what = heappop(self._heap)[2].what
             if what is None:
                 self._outdated -= 1
