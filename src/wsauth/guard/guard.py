@@ -152,14 +152,16 @@ class Guard:
         if self.started or self.authentication.overriding is not None:
             return
         async with self._starting:
-            if self.started:
-                return
-            if self.backend.store is not None:
-                await self.backend.open()
-                await self.follower.start()
-            self.started = True
+            if not self.started:
+                await self._start()
+
+    async def _start(self) -> None:
         if self.backend.store is None:
             _warn_of_workers()
+        else:
+            await self.backend.open()
+            await self.follower.start()
+        self.started = True
         for verifier in self.verifiers:
             start = getattr(verifier, "start", None)
             if start is not None:
