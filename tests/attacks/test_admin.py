@@ -164,7 +164,6 @@ async def test_ad_02_no_role_claim_or_pattern_makes_an_administrator(office: Off
     for arguments in (
         ("users", "set-roles", "bob", "--role", "wsauth:admin"),
         ("users", "set-roles", "bob", "--grant", "wsauth:everything"),
-        ("tokens", "issue", "--subject", "bob", "--role", "wsauth:admin"),
     ):
         assert (await server.command(*arguments)).status == 2, arguments
     async with admin(server, office.key) as api:

@@ -232,7 +232,10 @@ async def test_rv_07_no_ticket_outlives_a_logout(pair: Pair) -> None:
                 return await use(server, made.json()["ticket"]) if made.status_code == 200 else None
 
             using = [asyncio.ensure_future(make_and_use(server)) for server in pair for _ in range(4)]
-            await asyncio.sleep(round_ / 100)
+            if round_ % 2:
+                await asyncio.wait(using, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                await asyncio.sleep(round_ / 100)
             leaving = await called("POST", f"{pair.first.http}/auth/logout", token)
             assert leaving.status_code == 204
             for made in await asyncio.gather(*using):
@@ -240,7 +243,7 @@ async def test_rv_07_no_ticket_outlives_a_logout(pair: Pair) -> None:
                 assert made is None or await closed_or_refused(*made)
             late, answer = await use(pair.second, early)
             assert await closed_or_refused(late, answer)
-    assert {0, 101} <= statuses
+    assert statuses > {101}, "nothing was too late"
 
 
 async def test_rv_09_no_cache_answers_for_what_was_revoked(pair: Pair) -> None:

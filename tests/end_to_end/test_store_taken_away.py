@@ -34,7 +34,7 @@ REFUSE: Final = '[store]\nfeed_timeout = "1s"\non_feed_loss = "refuse"\n'
 CLOSE: Final = '[store]\nfeed_timeout = "1s"\non_feed_loss = "close"\n'
 BRIEF: Final = """
 [tokens]
-access_ttl = "6s"
+access_ttl = "5s"
 
 [[routes]]
 path = "/ws"
@@ -242,12 +242,12 @@ async def test_locked_for_ten_seconds_it_reads_on_and_writes_nothing(tmp_path: P
         async with pulse(held):
             with locked(tmp_path / "wsauth.db"):
                 until = loop.time() + LOCKED
-                waiting = asyncio.ensure_future(logs_in(server, password))
-                await says(server, "store")
-                assert (await refusal(server, token)).status == 101
                 async with wire(port_of(server.http), request(f"/ws?ticket={ticket}")) as late:
+                    waiting = asyncio.ensure_future(logs_in(server, password))
+                    await says(server, "store")
+                    assert (await refusal(server, token)).status == 101
                     assert (await late.answer(12)).status == 503
-                await is_refused(server, await waiting)
+                    await is_refused(server, await waiting)
                 await asyncio.sleep(until - loop.time())
             await says(server, "ready")
         assert (await logs_in(server, password)).status_code == 200

@@ -49,9 +49,10 @@ IMPATIENT: Final = '[store]\nfeed_timeout = "1s"\n'
 
 @asynccontextmanager
 async def several(folder: Path, count: int, config: str = "") -> AsyncGenerator[list[Serving]]:
-    """Run so many servers on one store."""
+    """Run so many servers on one store, which is made by whichever comes first."""
+    (folder / "wsauth.toml").write_text(config, "utf-8")
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(serving(folder, config=config)) for _ in range(count)]
+        yield list(await asyncio.gather(*(stack.enter_async_context(serving(folder)) for _ in range(count))))
 
 
 async def tokens_of(at: Serving, *names: str, roles: tuple[str, ...] = ()) -> list[str]:

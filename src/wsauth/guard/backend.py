@@ -55,7 +55,7 @@ class Backend:
     ) -> None:
         self.clock = clock
         self.bus = Bus()
-        self.node = new_node() if follows else ""
+        self.node = new_node(clock.now()) if follows else ""
         self.on_feed_loss = on_feed_loss
         self.store: Store | None
         self.feed: Feed

@@ -97,6 +97,9 @@ class Feed(Protocol):
     async def beat(self, node: Node) -> None:
         """Say that a process lives."""
 
+    async def newest(self) -> int:
+        """Return the number of the newest row; 0 where there is none."""
+
     async def goodbye(self, node_id: str) -> None:
         """Say that a process is gone, and forget what it held."""
 

@@ -69,6 +69,7 @@ class Proxies:
             else:
                 await self._app(scope, receive, send)
             return
+        scope["wsauth.proxied"] = True
         clients = [client_of(way, self._trusted) for way in _ways(scope["headers"])] or [Hop(None, "")]
         wrong = self._wrong(clients, scope.get("path", ""))
         if wrong:

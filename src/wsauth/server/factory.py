@@ -5,11 +5,12 @@ import os
 import sys
 from typing import Final
 
+from wsauth.errors import ConfigurationError, Refused
 from wsauth.guard.configured import backend_of
 from wsauth.guard.local import Local
 from wsauth.server.application import ControlPlane
 from wsauth.server.plane import Urls
-from wsauth.services.users import FIRST_PASSWORD_LIFE
+from wsauth.services.users import FIRST_PASSWORD_LIFE, PasswordRejected
 from wsauth.settings import Settings
 from wsauth.settings.environment import secret
 
@@ -43,6 +44,18 @@ class Factory:
 
 
 async def _first_user(local: Local) -> list[str]:
+    """Make the first user, unless another process that starts at the same time has."""
+    try:
+        return await _made(local)
+    except PasswordRejected as error:
+        raise ConfigurationError(f"{_VARIABLE}: {'; '.join(error.reasons)}") from None
+    except Refused as error:
+        if error.code != "conflict":
+            raise
+        return []
+
+
+async def _made(local: Local) -> list[str]:
     password = secret(os.environ, _VARIABLE)
     if password:
         await local.users.add(_ADMIN, password, grants=[_GRANT])

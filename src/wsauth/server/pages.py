@@ -29,7 +29,7 @@ def page_routes(plane: Plane) -> APIRouter:
     @router.get("/")
     async def index() -> Response:
         """Say what runs where, to whoever sits at this machine."""
-        if not plane.on_loopback:
+        if not plane.on_loopback or plane.settings.server.trusted_proxies:
             raise Refused("not_found", "there is a page on loopback only")
         return HTMLResponse(_page(plane), headers=HEADERS)
 

@@ -82,7 +82,7 @@ def _closed(event: events.Closed) -> None:
     if event.by != "wsauth":
         _lived(event)
     elif _log.isEnabledFor(logging.INFO):
-        who = str(event.identity) if event.identity else "nobody"
+        who = _who(event)
         _log.info(
             "Closed %s %s at %s with %d %s: %s%s",
             event.about.connection_id,
@@ -101,7 +101,7 @@ def _mend(line: str) -> str:
 
 def _lived(event: events.ConnectionEvent) -> None:
     if _log.isEnabledFor(logging.DEBUG):
-        who = str(event.identity) if event.identity else "nobody"
+        who = _who(event)
         _log.debug(
             "%s %s %s at %s",
             type(event).__name__,
@@ -109,6 +109,11 @@ def _lived(event: events.ConnectionEvent) -> None:
             _clean(who),
             _clean(event.about.path),
         )
+
+
+def _who(event: events.ConnectionEvent) -> str:
+    identity = event.identity
+    return str(identity) if identity is not None and identity.is_authenticated else "nobody"
 
 
 def _clean(text: str) -> str:

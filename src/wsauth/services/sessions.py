@@ -99,7 +99,7 @@ class Sessions:
             agent=agent,
         )
         if not await self._sessions.open(session):
-            raise _no(username, "they were changed meanwhile")
+            raise _no(user, "they were changed meanwhile")
         known = Known(session, user)
         self._bus.publish(events.LoggedIn(at=now, identity=identity_of(known, self.limits), address=address))
         return known
@@ -118,7 +118,7 @@ class Sessions:
             usable = False
         verdict = await self._passwords.verify(password, user.password_hash if user is not None and usable else None)
         if user is None or not usable or not verdict.good:
-            raise _no(username, "there is no such user, they are disabled, or the password is wrong")
+            raise _no(user, "the password is wrong, or it is a service, disabled, or too late for a first password")
         if verdict.rehash is not None or user.password_until is not None:
             await self._users.use_password(user.username, user.password_hash, verdict.rehash or user.password_hash)
         return user
@@ -282,7 +282,7 @@ class Sessions:
         """
         verdict = await self._passwords.verify(old, user.password_hash or None)
         if not verdict.good:
-            raise _no(user.username, "the current password is wrong")
+            raise _no(user, "the current password is wrong")
         hashed = await new_hash()
         changed = await self._ordered_change(
             lambda order: self._users.set_password(
@@ -320,8 +320,11 @@ class _NothingToDo(Exception):
     pass
 
 
-def _no(username: str, why: str) -> Refused:
-    return Refused("credentials_invalid", f"no login as {shown(username)}: {why}")
+def _no(user: User | None, why: str) -> Refused:
+    """Refuse a login. Who nobody knows is not named: people type passwords where names belong."""
+    if user is None:
+        return Refused("credentials_invalid", "no login: there is no user of that name")
+    return Refused("credentials_invalid", f"no login as {shown(user.username)}: {why}")
 
 
 def identity_of(known: Known, limits: Limits) -> Identity:

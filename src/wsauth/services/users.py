@@ -223,6 +223,7 @@ class Users:
         )
         if changed is None:
             raise _unknown(username)
+        self._orders.poke()
         self._tell(changed.username, "rights")
         return changed
 

@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Iterator
 
+from wsauth.core.feed import KEPT
 from wsauth.core.origins import ANY
 from wsauth.settings.server import Server, is_loopback
 from wsauth.settings.settings import Settings
@@ -17,7 +18,7 @@ def refuse(settings: Settings) -> None:
     Raises:
         Problem: the first of them.
     """
-    for check in (_tls, _exposed, _admin, _origins, _passwords):
+    for check in (_tls, _exposed, _admin, _origins, _passwords, _tokens):
         for found in check(settings):
             raise found
 
@@ -94,3 +95,13 @@ def _passwords(settings: Settings) -> Iterator[Problem]:
             ("passwords", "maximum_length"),
             "passwords.maximum_length is under passwords.minimum_length: write maximum_length = 256",
         )
+
+
+def _tokens(settings: Settings) -> Iterator[Problem]:
+    """Refuse what would outlive its own revocation."""
+    for name in ("access_ttl", "ticket_ttl"):
+        if getattr(settings.tokens, name) > KEPT:
+            yield Problem(
+                ("tokens", name),
+                f"tokens.{name} is over 24h, for which a revocation is kept: write {name} = '24h' or less",
+            )

@@ -29,11 +29,13 @@ def known_routes(plane: Plane) -> APIRouter:
         """Say how to authenticate here."""
         return _discovery(plane)
 
+    @router.head("/healthz", include_in_schema=False)
     @router.get("/healthz", response_class=PlainTextResponse)
     async def healthz() -> str:
         """Say that the process lives."""
         return "ok"
 
+    @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", response_class=PlainTextResponse)
     async def readyz() -> Response:
         """Say whether the process grants what it should, or what is missing."""

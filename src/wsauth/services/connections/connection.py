@@ -120,6 +120,8 @@ class Connection:
     def start(self) -> None:
         """Begin with the handshake."""
         machine, service = self.machine, self._service
+        if machine.handshake.refused is None:
+            machine.handshake.refused = service.stopped()
         credentials = machine.handshake.credentials
         known: Identity | Refused | None = None
         if credentials is not None and machine.handshake.refused is None:

@@ -232,13 +232,20 @@ class Connections:
             if self.on_gone is not None:
                 self.on_gone(connection)
 
-    def admit(self, identity: Identity, credentials: Credentials) -> Identity | Refused:
-        """Return whom a good credential lets in now: with the rights of now, or why it is dead, or why nobody is."""
-        now = self.clock.now()
+    def stopped(self) -> Refused | None:
+        """Return why nothing is granted to anybody now, or `None`."""
         if self.deaf and self.authentication.overriding is None:
             return Refused("unavailable", "the feed of revocations was not read for too long", retry_after=1)
         if self.draining:
             return Refused("draining", "the server is stopping", retry_after=1)
+        return None
+
+    def admit(self, identity: Identity, credentials: Credentials) -> Identity | Refused:
+        """Return whom a good credential lets in now: with the rights of now, or why it is dead, or why nobody is."""
+        now = self.clock.now()
+        stopped = self.stopped()
+        if stopped is not None:
+            return stopped
         revocations = self.revocations
         if revocations.empty:
             return identity

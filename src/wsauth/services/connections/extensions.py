@@ -10,7 +10,7 @@ from typing import Final
 from wsauth.core.identity import OWN_ISSUER
 from wsauth.core.lease import Lease, warn_at
 from wsauth.core.protocol.states import State
-from wsauth.core.sessions import Limits
+from wsauth.core.sessions import Limits, Session
 from wsauth.interfaces.sessions import Known
 from wsauth.services.connections.connection import Connection
 from wsauth.services.connections.connections import Connections
@@ -94,7 +94,11 @@ class Extensions:
             until = min(session.refreshed_at + self._limits.access, self._limits.ends_at(session))
             for connection in by_session[session.id]:
                 # It may have been renewed while the store was asked.
-                if connection.identity.session_id == session.id and _extends(connection):
+                if (
+                    connection.identity.session_id == session.id
+                    and _extends(connection)
+                    and _as_of(connection, session)
+                ):
                     connection.extended(until)
 
 
@@ -106,6 +110,12 @@ def _extends(connection: Connection) -> bool:
         return kind == "key"
     # An access token says no kind: it has an end of its own.
     return kind is not None or connection.machine.policy.follow_session
+
+
+def _as_of(connection: Connection, session: Session) -> bool:
+    """Tell whether a connection came by the cookie of now, and not by one from before a change of the password."""
+    generation = connection.identity.claims.get("generation")
+    return session.kind != "cookie" or generation is None or generation == session.generation
 
 
 def _ahead(lease: Lease) -> float:

@@ -16,6 +16,7 @@ from wsauth.errors import Refused
 from wsauth.interfaces.feed import Answer, Feed, FeedReader, Listed, Node, Seen
 from wsauth.services.connections.connection import Connection
 from wsauth.services.connections.connections import ANSWER_TIMEOUT, Closing, Connections
+from wsauth.services.feed.orders import stamp
 
 __all__ = ["FEED_TIMEOUT", "Follower", "new_node"]
 
@@ -24,6 +25,8 @@ _log = logging.getLogger("wsauth")
 FEED_TIMEOUT: Final = 5.0
 _BEAT: Final = 1.0
 _MINUTE: Final = 60
+_PATIENCE: Final = 5.0
+"""Seconds for which a beat may wait for the store."""
 _ABORTED: Final = 10.0
 """Seconds after which every closing connection is gone, with or without its peer's help."""
 _START_TIMEOUT: Final = 10.0
@@ -60,7 +63,7 @@ class Follower:
         timeout: float = FEED_TIMEOUT,
         on_loss: Literal["refuse", "close"] = "refuse",
     ) -> None:
-        self.node = node or new_node()
+        self.node = node or new_node(connections.clock.now())
         self.ready = False
         self.alarm = ""
         self._feed = feed
@@ -76,8 +79,7 @@ class Follower:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._loaded: asyncio.Event | None = None
-        self._orders: dict[str, None] = {}
-        self._began_at = connections.clock.now()
+        self._heard = 0
         connections.hearing_timeout = timeout
 
     # Life.
@@ -97,6 +99,7 @@ class Follower:
         self._loop = asyncio.get_running_loop()
         self._thread = get_ident()
         self._loaded = asyncio.Event()
+        self._heard = await self._feed.newest()
         await self._beat()
         self._reader.start(self._tell, self._connections.clock.now)
         try:
@@ -152,8 +155,13 @@ class Follower:
         if seen.alarm:
             self.alarm = seen.alarm
             _log.error("the feed of revocations: %s", seen.alarm)
+            self._heard = seen.rows[-1].seq if seen.rows else 0  # the numbers begin anew: these are nobody's new orders
         for row in seen.rows:
-            connections.revocations.apply(row, now)
+            try:
+                connections.revocations.apply(row, now)
+            except Exception:  # noqa: BLE001  one row that cannot be read must not hide those that came with it
+                self.alarm = f"row {row.seq} cannot be read"
+                _log.exception("the feed of revocations: row %d cannot be read", row.seq)
         for subscriber in self._subscribers:
             subscriber(seen.rows)
         if seen.rows:
@@ -167,39 +175,40 @@ class Follower:
             self._loaded.set()
 
     def _carry_out(self, rows: Sequence[Row]) -> None:
-        """Close what the rows concern; each connection counts for one order."""
-        by_order: dict[str | None, tuple[float, dict[Connection, Refused]]] = {}
+        """Close what the rows concern; each connection counts for one order. Orders are given once: by new rows."""
+        by_order: dict[str | None, dict[Connection, Refused]] = {}
         lists = []
         for row in rows:
+            new = row.seq > self._heard
+            if row.kind in ("list", "disconnect") and not new:
+                continue
             if row.kind == "list":
                 lists.append(row)
                 continue
-            _, found = by_order.setdefault(row.order, (row.at, {}))
-            for connection, error in self._concerned(row).items():
+            found = by_order.setdefault(row.order if new else None, {})
+            for connection, error in self._concerned_or_none(row).items():
                 if connection.machine.state not in (State.CLOSING, State.CLOSED):
                     found.setdefault(connection, error)
         taken: set[Connection] = set()
         # Rows that belong to no order come last: what an order closes is in its report, whatever came in the same read.
-        for order, (given_at, concerned) in sorted(by_order.items(), key=lambda item: item[0] is None):
+        for order, concerned in sorted(by_order.items(), key=lambda item: item[0] is None):
             errors = {connection: error for connection, error in concerned.items() if connection not in taken}
             taken.update(errors)
-            answering = order is not None and self._is_new(order, given_at)
-            if errors or answering:
+            if errors or order is not None:
                 closing = Closing(list(errors), errors.__getitem__)
-                if answering and order is not None:
+                if order is not None:
                     self.spawn(self._answer(order, closing))
         for row in lists:
-            if row.order is not None and self._is_new(row.order, row.at):
+            if row.order is not None:
                 self.spawn(self._list(row.order, row.value))
+        self._heard = max(self._heard, rows[-1].seq)
 
-    def _is_new(self, order: str, given_at: float) -> bool:
-        """Tell whether an order was given since this process began, and is heard for the first time."""
-        if order in self._orders or given_at < self._began_at:
-            return False
-        self._orders[order] = None
-        if len(self._orders) > 1024:
-            del self._orders[next(iter(self._orders))]
-        return True
+    def _concerned_or_none(self, row: Row) -> dict[Connection, Refused]:
+        try:
+            return self._concerned(row)
+        except Exception:  # noqa: BLE001  as in `apply`
+            _log.exception("the feed of revocations: row %d cannot be carried out", row.seq)
+            return {}
 
     def _concerned(self, row: Row) -> dict[Connection, Refused]:
         connections = self._connections
@@ -239,7 +248,7 @@ class Follower:
             named = {name: value[name] for name in ("subject", "issuer", "session_id") if name in value}
             found = connections.find(**named)
         error = Refused("disconnected", "disconnected by an administrator", retry_after=value.get("retry_after"))
-        return {connection: error for connection in found if connection.machine.opened_at <= row.at}
+        return dict.fromkeys(found, error)
 
     # Orders.
 
@@ -270,16 +279,20 @@ class Follower:
         while True:
             await asyncio.sleep(_BEAT)
             beats += 1
-            if self.lost:
-                if not self._lost:
-                    self._lose()
-                continue
+            if self.lost and not self._lost:
+                self._lose()
             try:
-                await self._beat()
+                async with asyncio.timeout(_PATIENCE):
+                    await self._beat()
+                # Who hears nothing still lives, and is counted as silent; but nothing else is done.
+                if self.lost:
+                    continue
                 for work in [*self._seconds, *(self._minutes if beats % _MINUTE == 1 else ())]:
                     await work()
             except Refused as error:
                 _log.warning("the store could not be used: %s", error.reason)
+            except TimeoutError:
+                _log.warning("the store has not answered for %.0f s", _PATIENCE)
             except Exception:  # noqa: BLE001  a process that beats no more would count as gone while it serves
                 _log.exception("what is done every second failed")
 
@@ -329,6 +342,6 @@ def _listed(connection: Connection, node: str) -> Listed:
     )
 
 
-def new_node() -> str:
-    """Return an id for a process."""
-    return secrets.token_hex(8)
+def new_node(now: float) -> str:
+    """Return an id for a process that begins now; later ones sort behind it."""
+    return f"{stamp(now)}{secrets.token_hex(8)}"

@@ -58,6 +58,10 @@ class MemoryFeed:
     async def beat(self, node: Node) -> None:
         """Do nothing: nobody else listens."""
 
+    async def newest(self) -> int:
+        """Return the number of the newest row."""
+        return self._seq
+
     async def goodbye(self, node_id: str) -> None:
         """Do nothing: nobody else listens."""
 

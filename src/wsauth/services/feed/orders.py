@@ -1,23 +1,35 @@
 """Orders: a revocation or a disconnection is given to all processes, and what they did is reported."""
 
 import asyncio
+import logging
 from base64 import b32encode
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from secrets import token_bytes
 from typing import Final, Literal
 
 from wsauth.core.feed import NewRow
+from wsauth.errors import Refused
 from wsauth.interfaces.clock import Clock
 from wsauth.interfaces.feed import Answer, Feed, FeedReader, Listed
 from wsauth.services.connections.connections import ANSWER_TIMEOUT, Nodes, Report
 
-__all__ = ["Orders"]
+__all__ = ["STAMP", "Orders", "stamp"]
+
+_log = logging.getLogger("wsauth")
 
 _LIVE: Final = 5.0
 """Seconds without a beat after which a process counts as gone."""
 _LIST_KEPT: Final = 30.0
 _PAUSES: Final = (0.0, 0.0, 0.0, 0.005, 0.01, 0.02)
 """Seconds between two looks; an order without connections is answered in the loop's next rounds."""
+
+STAMP: Final = 11
+"""Characters of an id that are its time."""
+
+
+def stamp(now: float) -> str:
+    """Return a time as the beginning of an id: milliseconds since the epoch, hexadecimal."""
+    return f"{int(now * 1000):0{STAMP}x}"
 
 
 class Orders:
@@ -52,13 +64,17 @@ class Orders:
         Args:
             write: writes the rows, with the order's id; it raises where it does not.
         """
-        order = b32encode(token_bytes(10)).decode().lower()
+        order = self._new_order()
         given_at = asyncio.get_running_loop().time()
         await write(order)
-        if self._reader is not None:
-            self._reader.poke()
-        live = await self._live()
-        answers = await self._collect(order, live, given_at + ANSWER_TIMEOUT)
+        self.poke()
+        live = {self._node} if self._node else set()
+        answers: Sequence[Answer] = ()
+        try:
+            live = await self._live()
+            answers = await self._collect(order, live, given_at + ANSWER_TIMEOUT)
+        except Refused as error:  # it is given, whatever becomes of the answers: that must not look as if it were not
+            _log.warning("what came of order %s cannot be read: %s", order, error.reason)
         return self._report(order, answers, live)
 
     async def publish(self, rows: Callable[[str], Sequence[NewRow]]) -> Report:
@@ -68,7 +84,11 @@ class Orders:
     async def report(self, order: str) -> Report | None:
         """Report what has come of an order until now; `None` when there is none of that id."""
         answers = await self._feed.answers(order)
-        return None if answers is None else self._report(order, answers, await self._live())
+        if answers is None:
+            return None
+        # Processes that began later have nothing to answer.
+        asked = {node for node in await self._live() if node[:STAMP] <= order[:STAMP]}
+        return self._report(order, answers, asked)
 
     async def list(self, *, after: str = "", limit: int = 100, key: tuple[str, str] | None = None) -> Sequence[Listed]:
         """Return open connections of all processes in the order of their ids, at most `limit` behind `after`.
@@ -82,13 +102,20 @@ class Orders:
         if key is not None:
             value |= {"issuer": key[0], "subject": key[1]}
         keep_until = self._clock.now() + _LIST_KEPT
-        order = b32encode(token_bytes(10)).decode().lower()
+        order = self._new_order()
         until = asyncio.get_running_loop().time() + ANSWER_TIMEOUT
         await self._feed.publish([NewRow(kind="list", value=value, keep_until=keep_until, order=order)])
-        if self._reader is not None:
-            self._reader.poke()
+        self.poke()
         answers = await self._collect(order, await self._live(), until)
         return sorted((one for answer in answers for one in answer.listed), key=lambda one: one.id)[:limit]
+
+    def poke(self) -> None:
+        """Have this process read at once what it has just written."""
+        if self._reader is not None:
+            self._reader.poke()
+
+    def _new_order(self) -> str:
+        return stamp(self._clock.now()) + b32encode(token_bytes(10)).decode().lower()
 
     async def _live(self) -> set[str]:
         live = {node.id for node in await self._feed.nodes(self._clock.now() - _LIVE)}

@@ -125,6 +125,11 @@ class SQLFeed:
         values = {"id": node.id, "beat_at": node.beat_at, "connections": node.connections}
         await self._run(_BEAT, values)
 
+    async def newest(self) -> int:
+        """Return the number of the newest row; 0 where there is none."""
+        record = await self._engine.read(lambda transaction: transaction.one("SELECT max(seq) FROM feed"))
+        return 0 if record is None or record[0] is None else int(record[0])
+
     async def goodbye(self, node_id: str) -> None:
         """Say that a process is gone; what it answered stays part of the reports."""
         await self._run("DELETE FROM nodes WHERE id = :id", {"id": node_id})
