@@ -14,6 +14,7 @@ from tests.lifeline import hold, release
 from wsauth.core.feed import NewRow
 from wsauth.core.users import User
 from wsauth.errors import Refused
+from wsauth.interfaces.feed import Node
 from wsauth.interfaces.store import Store
 from wsauth.stores import open_store
 
@@ -40,6 +41,14 @@ class Process:
         async with asyncio.timeout(_PATIENCE):
             line = await self._process.stdout.readline()
         return json.loads(line) if line.endswith(b"\n") else None
+
+    def suspend(self) -> None:
+        """Stop it without ending it."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    async def ended(self) -> None:
+        """Wait until it has ended."""
+        await self._process.wait()
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -104,12 +113,20 @@ async def _publish(store: Store, key: str, until: str) -> object:
     return key
 
 
+async def _beat(store: Store, name: str) -> object:
+    """Beat once, long ago, and stay."""
+    await store.feed.beat(Node(id=name, beat_at=1.0))
+    _say("beaten")
+    return await asyncio.to_thread(sys.stdin.readline)
+
+
 async def _nothing(store: Store) -> object:
     return None
 
 
 _WHAT: dict[str, Callable[..., Awaitable[object]]] = {
     "add": _add,
+    "beat": _beat,
     "add-many": _add_many,
     "burn": _burn,
     "nothing": _nothing,

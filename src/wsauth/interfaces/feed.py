@@ -104,7 +104,7 @@ class Feed(Protocol):
         """Say that a process is gone, and forget what it held."""
 
     async def nodes(self, since: float) -> Sequence[Node]:
-        """Return the processes that have beaten since then."""
+        """Return the processes that have beaten since then, and those that are known to be there but suspended."""
 
     async def answer(self, order: str, answer: Answer) -> None:
         """Write, or write again, what a process did for an order."""

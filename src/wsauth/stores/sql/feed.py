@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -93,11 +93,27 @@ def write_row(transaction: Transaction, row: NewRow, at: float) -> int:
     return seq
 
 
-class SQLFeed:
-    """Write the feed and ask about it."""
+class Presence(Protocol):
+    """Know which processes are there although they do not beat; a matter of the database's machine."""
 
-    def __init__(self, engine: Engine) -> None:
+    def announce(self, node_id: str) -> None:
+        """Be there."""
+
+    def holds(self, node_id: str) -> bool:
+        """Tell whether a process is there."""
+
+
+class SQLFeed:
+    """Write the feed and ask about it.
+
+    Args:
+        engine: runs the statements.
+        presence: tells a suspended process from one that is gone.
+    """
+
+    def __init__(self, engine: Engine, presence: Presence) -> None:
         self._engine = engine
+        self._presence = presence
 
     async def publish(self, rows: Sequence[NewRow]) -> None:
         """Write rows in one transaction."""
@@ -122,6 +138,7 @@ class SQLFeed:
 
     async def beat(self, node: Node) -> None:
         """Say that a process lives."""
+        self._presence.announce(node.id)
         values = {"id": node.id, "beat_at": node.beat_at, "connections": node.connections}
         await self._run(_BEAT, values)
 
@@ -135,10 +152,11 @@ class SQLFeed:
         await self._run("DELETE FROM nodes WHERE id = :id", {"id": node_id})
 
     async def nodes(self, since: float) -> Sequence[Node]:
-        """Return the processes that have beaten since then."""
-        statement = "SELECT id, beat_at, connections FROM nodes WHERE beat_at >= :since ORDER BY id"
-        records = await self._engine.read(lambda transaction: transaction.all(statement, {"since": since}))
-        return [Node(id=node, beat_at=beat_at, connections=connections) for node, beat_at, connections in records]
+        """Return the processes that have beaten since then, and those that are there but suspended."""
+        statement = "SELECT id, beat_at, connections FROM nodes ORDER BY id"
+        records = await self._engine.read(lambda transaction: transaction.all(statement, {}))
+        known = [Node(id=node, beat_at=beat_at, connections=connections) for node, beat_at, connections in records]
+        return [node for node in known if node.beat_at >= since or self._presence.holds(node.id)]
 
     async def answer(self, order: str, answer: Answer) -> None:
         """Write, or write again, what a process did for an order."""

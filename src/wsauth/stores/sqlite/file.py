@@ -93,6 +93,7 @@ class DatabaseFile:
             if before is None:
                 raise Refused("unavailable", "the store's file is gone")
             if self._opened is not None and self._opened[0] != before[0]:
+                self._check_other()
                 self._leave_companions()
             connection = self._connect()
             try:
@@ -184,6 +185,16 @@ class DatabaseFile:
         with closing(sqlite3.connect(lock, timeout=_MIGRATING, isolation_level=None)) as connection:
             connection.execute("BEGIN EXCLUSIVE")
             yield
+
+    def _check_other(self) -> None:
+        """Look at the file in the place of ours without what is beside it, which is still of ours.
+
+        SQLite removes the `-wal` beside an empty file, and with it what was committed last, should ours come back.
+        """
+        uri = f"{self.path.as_uri()}?mode=ro&immutable=1"
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+            if _revision(connection) != HEAD:
+                raise Refused("unavailable", "the file in the store's place is no store of this release")
 
     def _leave_companions(self) -> None:
         # Those that are still the old ones: another process may have done this already. They are still open here, so

@@ -1,6 +1,7 @@
 """The store in one SQLite file."""
 
 import os
+from pathlib import Path
 
 from wsauth.interfaces.feed import Feed, FeedReader
 from wsauth.interfaces.keys import KeyStore
@@ -14,6 +15,7 @@ from wsauth.stores.sql.tickets import SQLTickets
 from wsauth.stores.sql.users import SQLUsers
 from wsauth.stores.sqlite.engine import SQLiteEngine, in_thread
 from wsauth.stores.sqlite.file import DatabaseFile
+from wsauth.stores.sqlite.presence import Presence
 from wsauth.stores.sqlite.watcher import Watcher
 
 __all__ = ["SQLiteStore"]
@@ -37,7 +39,8 @@ class SQLiteStore:
         self.sessions: SessionStore = SQLSessions(self.engine)
         self.tickets: TicketStore = SQLTickets(self.engine)
         self.keys: KeyStore = SQLKeys(self.engine)
-        self.feed: Feed = SQLFeed(self.engine)
+        self._presence = Presence(Path(path))
+        self.feed: Feed = SQLFeed(self.engine, self._presence)
         self.reader: FeedReader = Watcher(self._file)
 
     async def open(self) -> None:
@@ -58,3 +61,4 @@ class SQLiteStore:
         """Finish what is being written and let go of threads and files."""
         await in_thread(self.reader.stop)
         await self.engine.aclose()
+        self._presence.close()
