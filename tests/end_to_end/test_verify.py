@@ -171,7 +171,7 @@ async def test_without_a_route_credentials_are_enough(proxy: Asking, path: str) 
 
 
 async def test_the_headers_say_exactly_who_it_is(proxy: Asking) -> None:
-    """204 has the headers of CONTRACT section 8 and no others of that name, no assertion, no body, and is kept nowhere."""
+    """204 has the headers of CONTRACT section 8 and no more of them, no assertion, no body, and is kept nowhere."""
     answer = await proxy.ask("alice", (PATHS[0], "/vip/x"), ("X-Wsauth-Subject", "mallory"), ("X-Wsauth-Odd", "1"))
     found = {name: value for name, value in answer.headers.items() if name.startswith("x-wsauth-")}
     assert found == {

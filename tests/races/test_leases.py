@@ -112,6 +112,40 @@ def _basic(username: str, password: str) -> bytes:
     return b64encode(f"{username}:{password}".encode())
 
 
+async def _connection_sessions(here: Process, username: str, clock: FakeClock) -> list[str]:
+    store = here.guard.backend.store
+    assert store is not None
+    found = await store.sessions.of(username, LIMITS, clock.now())
+    return [session.id for session in found if session.kind == "connection"]
+
+
+async def _gone(here: Process, username: str, clock: FakeClock, kept: set[str]) -> None:
+    async with asyncio.timeout(5):
+        while set(await _connection_sessions(here, username, clock)) != kept:  # noqa: ASYNC110  a store says nothing
+            await asyncio.sleep(0.01)
+
+
+async def test_a_password_that_opens_no_connection_leaves_no_session(tmp_path: Path, clock: FakeClock) -> None:
+    """Whoever lacks what the route requires has no session afterwards, and whoever is not the connection's neither."""
+    async with process(tmp_path, clock, routes=[Route("/owners", require=["chat:1:send"])]) as here:
+        await here.local.users.add("bob", PASSWORD, roles=["member"])
+        await here.local.users.add("mallory", PASSWORD)
+        refused = here.begin((b"authorization", b"Basic " + _basic("bob", PASSWORD)), path="/owners")
+        await refused.settled()
+        assert refused.code == "permission_denied"
+        await _gone(here, "bob", clock, set())
+        face = await here.connected(here.begin((b"authorization", b"Basic " + _basic("bob", PASSWORD))))
+        own = str(face.connection.identity.session_id)
+        face.say(type="auth", username="mallory", password=PASSWORD)
+        await eventually(lambda: "auth_error" in types(face))
+        await _gone(here, "mallory", clock, set())
+        clock.advance(60)
+        await eventually(lambda: not here.guard.follower.lost)
+        face.say(type="auth", username="bob", password=PASSWORD)
+        await eventually(lambda: face.connection.identity.session_id != own)
+        await _gone(here, "bob", clock, {str(face.connection.identity.session_id)})
+
+
 @pytest.mark.parametrize("how", ["rotated", "disabled"])
 async def test_a_changed_service_is_not_extended(here: Process, clock: FakeClock, how: str) -> None:
     """The API key is replaced, or the service disabled: its sockets close, and the key opens nothing."""

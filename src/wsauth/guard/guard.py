@@ -113,7 +113,7 @@ class Guard:
             extensions = Extensions(self.connections, limits, self._renewals)
             self.follower.every_second(extensions.run)
         if local is not None:
-            local.follow(self.follower)
+            local.follow(self.follower, self.connections)
         defaults: RouteKeys = {"origins": tuple(origins), **keys}
         default = policy_of(ELSEWHERE, defaults, ttl)
         policies = [policy_of(route.path, defaults | route.keys, ttl) for route in _routes(routes)]

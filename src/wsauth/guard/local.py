@@ -6,10 +6,11 @@ import msgspec
 
 from wsauth.core import events
 from wsauth.core.feed import Row
-from wsauth.core.identity import OWN_ISSUER
+from wsauth.core.identity import OWN_ISSUER, Identity
 from wsauth.core.sessions import Limits
 from wsauth.interfaces.clock import Clock
 from wsauth.interfaces.store import Store
+from wsauth.services.connections.connections import Connections
 from wsauth.services.events import Bus
 from wsauth.services.feed.follower import Follower
 from wsauth.services.feed.orders import Orders
@@ -95,9 +96,10 @@ class Local:
         """Check no more passwords."""
         await self.passwords.aclose()
 
-    def follow(self, follower: Follower) -> None:
-        """Heed the feed."""
+    def follow(self, follower: Follower, connections: Connections) -> None:
+        """Heed the feed, and what becomes of connections."""
         self._follower = follower
+        connections.on_stray = self._stray
         follower.subscribe(self._heed)
         follower.every_second(self._reload)
         follower.every_minute(self._prune)
@@ -125,6 +127,14 @@ class Local:
 
     async def _closed(self, event: events.Closed) -> None:
         """Forget the session that a connection had for itself."""
-        identity = event.identity
-        if identity is not None and identity.issuer == OWN_ISSUER and identity.claims.get("kind") == "connection":
-            await self.sessions.drop(str(identity.session_id))
+        if event.identity is not None and _has_own(event.identity):
+            await self.sessions.drop(str(event.identity.session_id))
+
+    def _stray(self, identity: Identity) -> None:
+        """Forget the session that a password opened for a connection which does not have it."""
+        if _has_own(identity) and self._follower is not None:
+            self._follower.spawn(self.sessions.drop(str(identity.session_id)))
+
+
+def _has_own(identity: Identity) -> bool:
+    return identity.issuer == OWN_ISSUER and identity.claims.get("kind") == "connection"

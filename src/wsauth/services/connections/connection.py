@@ -147,12 +147,17 @@ class Connection:
 
     def answer(self, question: Verify, outcome: Identity | Refused) -> None:
         """Register, look at the revocations, answer: one step without an await (ARCHITECTURE, invariant 2)."""
-        if self.machine.state is State.CLOSED:
-            return
-        if isinstance(outcome, Identity):
-            outcome = self._admit(outcome, question.credentials)
-        self.perform(self.machine.answered(question.number, outcome, self._service.clock.now()))
-        self._index_lease()
+        service, before = self._service, self.identity
+        found = outcome if isinstance(outcome, Identity) else None
+        if self.machine.state is not State.CLOSED:
+            if found is not None:
+                outcome = self._admit(found, question.credentials)
+            self.perform(self.machine.answered(question.number, outcome, service.clock.now()))
+            self._index_lease()
+        if service.on_stray is not None:
+            for identity in (before, found):
+                if identity is not None and identity.session_id != self.identity.session_id:
+                    service.on_stray(identity)
 
     def _admit(self, identity: Identity, credentials: Credentials) -> Identity | Refused:
         self._service.index(self, identity)

@@ -139,6 +139,8 @@ class Connections:
         draining: nobody is let in any more.
         on_lease: told of every connection whose lease is another than before.
         on_gone: told of every connection that is gone.
+        on_stray: told of every identity that was verified for a connection whose lease is not, or no more, of its
+            session.
     """
 
     clock: Clock
@@ -149,6 +151,7 @@ class Connections:
     refusing: set[Connection]
     on_lease: Callable[[Connection], None] | None
     on_gone: Callable[[Connection], None] | None
+    on_stray: Callable[[Identity], None] | None
 
     def __init__(self, clock: Clock, roles: Roles, authentication: Authentication, bus: Bus) -> None:
         self.clock = clock
@@ -166,6 +169,7 @@ class Connections:
         self.hearing_timeout = inf
         self.on_lease = None
         self.on_gone = None
+        self.on_stray = None
         self.draining = False
 
     def open(self, handshake: Handshake, transport: Transport, path: str, address: str, private: bool) -> Connection:
