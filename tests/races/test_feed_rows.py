@@ -59,7 +59,7 @@ async def test_a_row_that_cannot_be_read_hides_no_other(
     assert {record.levelname for record in caplog.records if "cannot be read" in record.message} == {"ERROR"}
 
 
-async def test_a_process_starts_and_restarts_over_a_row_that_cannot_be_read(
+async def test_a_process_starts_over_a_row_that_cannot_be_read(
     tmp_path: Path, clock: FakeClock, here: Process
 ) -> None:
     """What was revoked beside it is refused by a process that begins afterwards, and Bob gets in there."""

@@ -63,7 +63,8 @@ class Problems:
     async def _malformed(self, request: Request, error: Exception) -> Response:
         """Name the fields, and nothing that stood in them."""
         found = error.errors() if isinstance(error, RequestValidationError) else []
-        named = "; ".join(f"{'.'.join(str(part) for part in each['loc'][1:])}: {each['msg']}" for each in found[:5])
+        # In parentheses: "cookie: …" would be taken for a header, and redacted.
+        named = "; ".join(f"{'.'.join(str(part) for part in each['loc'][1:])} ({each['msg']})" for each in found[:5])
         return self.answer(request, Unfit(400, named or "the request is not well formed"))
 
     async def _unusable(self, request: Request, error: Exception) -> Response:
