@@ -87,7 +87,7 @@ class Sessions:
         user = await self.authenticate(username, password)
         now = self._clock.now()
         session = Session(
-            id=secrets.token_urlsafe(24),
+            id=secrets.token_hex(20),
             subject=user.username,
             kind=kind,
             generation=0,

@@ -165,7 +165,7 @@ class SigningKeys:
             key = ECKey.generate_key("P-256")
         else:
             key = OctKey.generate_key(256)
-        key_id = secrets.token_urlsafe(9)
+        key_id = secrets.token_hex(8)
         private = msgspec.json.encode(key.as_dict(private=True))
         return StoredKey(
             key_id=key_id,

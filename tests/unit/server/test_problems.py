@@ -136,21 +136,21 @@ async def client(caplog: pytest.LogCaptureFixture) -> AsyncGenerator[httpx2.Asyn
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status", "code"),
+    ("asked", "status", "code"),
     [
-        ("GET", "/fails/refused", 403, "permission_denied"),
-        ("GET", "/fails/unusable", 400, "request_invalid"),
-        ("GET", "/fails/broken", 503, "unavailable"),
-        ("GET", "/nowhere", 404, "not_found"),
-        ("PUT", "/named", 405, "request_invalid"),
-        ("POST", "/named", 400, "request_invalid"),
+        ("GET /fails/refused", 403, "permission_denied"),
+        ("GET /fails/unusable", 400, "request_invalid"),
+        ("GET /fails/broken", 503, "unavailable"),
+        ("GET /nowhere", 404, "not_found"),
+        ("PUT /named", 405, "request_invalid"),
+        ("POST /named", 400, "request_invalid"),
     ],
 )
 async def test_every_failure_is_a_problem(
-    client: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture, method: str, path: str, status: int, code: str
+    client: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture, asked: str, status: int, code: str
 ) -> None:
     """Whatever fails, the answer is RFC 9457 by the table, kept by nobody, and explained once by its id."""
-    answer = await client.request(method, path)
+    answer = await client.request(*asked.split())
     problem = answer.json()
     assert MEMBERS <= set(problem) <= MEMBERS | {"retry_after"}
     assert (answer.status_code, problem["status"], problem["code"]) == (status, status, code)
@@ -166,7 +166,7 @@ async def test_every_failure_is_a_problem(
     [
         ({"name": "x", "count": TYPED}, "count"),
         ({"name": [TYPED]}, "name"),
-        ({"name": "x", TYPED[:0] + "more": TYPED}, "more"),
+        ({"name": "x", "more": TYPED}, "more"),
         ({"count": 1}, "name"),
         ({"name": "x", "count": "1"}, "count"),
     ],
@@ -177,7 +177,7 @@ async def test_a_malformed_body_names_the_field_and_repeats_no_value(
     """400 with the name of the field; what stood there, which may be a password, is in no answer and no line."""
     answer = await client.post("/named", json=body)
     assert answer.status_code == 400
-    assert answer.json()["detail"].startswith(f"{named}: ")
+    assert answer.json()["detail"].startswith(f"{named} (")
     assert TYPED not in answer.text + caplog.text
 
 
@@ -193,7 +193,7 @@ async def server(tmp_path: Path) -> AsyncGenerator[Serving]:
 
 
 async def test_each_no_of_a_server_is_explained_in_its_log(server: Serving) -> None:
-    """401, 403, 404, 405, 409, 413, 415 and 422: a problem whose id leads to one line that says why."""
+    """400, 401, 404, 405, 409 and 422: a problem whose id leads to one line that says why."""
     password = await people(server, ["bob"])
     token = (await server.login("bob", password))["access_token"]
     robot = await server.add_service("robot")

@@ -170,13 +170,12 @@ async def test_a_body_is_json(kind: str, outcome: str, size: str) -> None:
 async def test_a_form_is_taken_at_one_path_where_it_is_asked_for() -> None:
     """`login.form` opens the login and nothing else, and only to pages that may send changes."""
     form = (f"Content-Type: {FORM}; charset=utf-8", "Content-Length: 2")
-    at = {"path": "/auth/login", "forms": "/auth/login"}
-    assert (await through("POST", *form, **at)).outcome == "passed"
-    assert (await through("POST", *form, f"Origin: {EVIL}", **at)).outcome == "403 origin_denied"
-    assert (await through("POST", *form, "Sec-Fetch-Site: cross-site", **at)).outcome == "403 csrf_failed"
+    assert (await through("POST", *form, forms="/auth/login")).outcome == "passed"
+    for other in (f"Origin: {EVIL}", "Sec-Fetch-Site: cross-site"):
+        assert (await through("POST", *form, other, forms="/auth/login")).outcome.startswith("403 ")
     for path in ("/auth/refresh", "/auth/login/", "//auth/login"):
         assert (await through("POST", *form, path=path, forms="/auth/login")).outcome == "415 request_invalid"
-    assert (await through("POST", *form, path="", forms="")).outcome == "415 request_invalid"
+    assert (await through("POST", *form, forms="")).outcome == "415 request_invalid"
 
 
 async def test_a_no_is_told_once_and_repeats_nothing() -> None:

@@ -322,3 +322,11 @@ async def test_the_csrf_token_is_the_sessions_own(it: Ground) -> None:
     assert it.sessions.is_csrf_token(mine.session.id, token)
     for wrong in (it.sessions.csrf_token(other.session.id), token[:-1], "", "ä", token + "="):
         assert not it.sessions.is_csrf_token(mine.session.id, wrong)
+
+
+async def test_handles_can_be_typed(it: Ground) -> None:
+    """An id of a session or a key is never taken for an option of the command line."""
+    await it.alice()
+    known = await it.sessions.login("alice", PASSWORD, "tokens")
+    for handle in (known.session.id, it.signing.all()[0].key_id):
+        assert int(handle, 16)
