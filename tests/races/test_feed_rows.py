@@ -59,9 +59,7 @@ async def test_a_row_that_cannot_be_read_hides_no_other(
     assert {record.levelname for record in caplog.records if "cannot be read" in record.message} == {"ERROR"}
 
 
-async def test_a_process_starts_over_a_row_that_cannot_be_read(
-    tmp_path: Path, clock: FakeClock, here: Process
-) -> None:
+async def test_a_process_starts_over_a_row_that_cannot_be_read(tmp_path: Path, clock: FakeClock, here: Process) -> None:
     """What was revoked beside it is refused by a process that begins afterwards, and Bob gets in there."""
     known, other = await here.login(), await here.login("bob")
     rows = [("session", known.session.id, "nonsense"), *BAD.values()]

@@ -315,6 +315,7 @@ class Follower:
         task = asyncio.get_running_loop().create_task(self._guarded(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # what is cancelled before it began was never awaited
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         try:

@@ -70,12 +70,14 @@ class Orders:
         self.poke()
         live = {self._node} if self._node else set()
         answers: Sequence[Answer] = ()
+        read = False
         try:
             live = await self._live()
             answers = await self._collect(order, live, given_at + ANSWER_TIMEOUT)
+            read = True
         except Refused as error:  # it is given, whatever becomes of the answers: that must not look as if it were not
             _log.warning("what came of order %s cannot be read: %s", order, error.reason)
-        return self._report(order, answers, live)
+        return self._report(order, answers, live, read=read)
 
     async def publish(self, rows: Callable[[str], Sequence[NewRow]]) -> Report:
         """Give an order that is nothing but rows."""
@@ -131,7 +133,7 @@ class Orders:
                 return answers
             await asyncio.sleep(min(next(pauses, _PAUSES[-1]), max(0.0, until - loop.time())))
 
-    def _report(self, order: str, answers: Sequence[Answer], live: Collection[str]) -> Report:
+    def _report(self, order: str, answers: Sequence[Answer], live: Collection[str], *, read: bool = True) -> Report:
         answered = {answer.node for answer in answers}
         silent = len(set(live) - answered)
         return Report(
@@ -140,7 +142,7 @@ class Orders:
             cut=sum(answer.cut for answer in answers),
             nodes=Nodes(live=len(answered | set(live)), answered=len(answered), silent=silent),
             slowest=max((answer.slowest for answer in answers), default=0.0),
-            complete=silent == 0 and all(answer.complete for answer in answers),
+            complete=read and silent == 0 and all(answer.complete for answer in answers),
             scope=self._scope,
             id=order,
         )

@@ -1,5 +1,6 @@
 """The feed's statements: rows, processes, and what they answered."""
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
@@ -11,6 +12,8 @@ from wsauth.interfaces.feed import Answer, Node
 from wsauth.stores.sql.engine import Engine, Record, Transaction
 
 __all__ = ["FEED_COLUMNS", "SQLFeed", "keep_from", "read_row", "time_of", "write_row"]
+
+_log = logging.getLogger("wsauth")
 
 FEED_COLUMNS: Final = "seq, kind, key, value, keep_until, at, order_id"
 _KEEP: Final = KEPT + 60.0
@@ -72,7 +75,19 @@ def time_of(transaction: Transaction) -> float:
 def read_row(record: Record) -> Row:
     """Return a row of the feed from its `FEED_COLUMNS`."""
     seq, kind, key, value, keep_until, at, order = record
-    return Row(kind=kind, key=key, value=_decode_value(value), keep_until=keep_until, order=order, seq=seq, at=at)
+    return Row(kind=kind, key=key, value=_value(seq, value), keep_until=keep_until, order=order, seq=seq, at=at)
+
+
+def _value(seq: int, text: str) -> dict[str, Any]:
+    """Return the value of a row: empty where it cannot be read, since that must not hide the rows beside it.
+
+    Empty it means as much as it can: a `session` or `token` row needs none, and a `user` row without ends all logins.
+    """
+    try:
+        return _decode_value(text)
+    except (msgspec.DecodeError, TypeError):
+        _log.error("the feed of revocations: the value of row %d cannot be read", seq)
+        return {}
 
 
 def write_row(transaction: Transaction, row: NewRow, at: float) -> int:
