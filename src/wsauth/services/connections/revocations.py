@@ -45,14 +45,14 @@ class Revocations:
         elif row.kind == "subject":
             pair = _decode_pair(row.key)
             until, kept = self._subjects.get(pair, (-inf, -inf))
-            self._subjects[pair] = (max(until, row.value.get("until", row.at)), max(kept, row.keep_until))
+            self._subjects[pair] = (max(until, row.value["until"]), max(kept, row.keep_until))
         elif row.kind == "user":
             told, known = UserState.of(row), self._users.get(row.key)
             state, kept = (told, -inf) if known is None else (known[0].merged(told), known[1])
             self._users[row.key] = (state, max(kept, row.keep_until))
         elif row.kind == "all":
             until, epoch, kept = self._all
-            self._all = (max(until, row.value.get("until", row.at)), max(epoch, row.seq), max(kept, row.keep_until))
+            self._all = (max(until, row.value["until"]), max(epoch, row.seq), max(kept, row.keep_until))
         else:
             return
         self.empty = False
