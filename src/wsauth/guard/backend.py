@@ -69,7 +69,7 @@ class Backend:
             self.feed_timeout = inf
         else:
             self.store = _opened(url)
-            self.key_file = KeyFile.open(Path(key_file))
+            self.key_file = _key_of(self.store, Path(key_file))
             self.feed, self.reader, self.tickets = self.store.feed, self.store.reader, self.store.tickets
             self.feed_timeout = feed_timeout
         scope: Literal["process", "store"] = "process" if self.store is None else "store"
@@ -163,6 +163,15 @@ class Backend:
             await self.local.aclose()
         if self.store is not None:
             await self.store.aclose()
+
+
+def _key_of(store: Store, path: Path) -> KeyFile:
+    """Return the key file, made with the store: beside an older store a new key would be of no use."""
+    if store.made and not path.exists():
+        raise ConfigurationError(
+            f"store.key_file: {path} is not there, and the store was made with it; put it back from its backup"
+        )
+    return KeyFile.open(path)
 
 
 def _opened(url: str) -> Store:

@@ -244,7 +244,7 @@ class Guard:
         if sum(name is not None for name in (subject, session_id, token_id)) != 1:
             raise ConfigurationError("revoke: name exactly one of subject, session_id and token_id")
         if session_id is None:
-            issuer = self._issuer(issuer, subject)
+            issuer = await self._issuer(issuer, subject)
         leeway, kept = self._bounds(issuer)
         report = await self.backend.revoke(
             issuer=issuer or "",
@@ -284,7 +284,7 @@ class Guard:
         if retry_after is not None and not 0 <= retry_after < inf:
             raise ConfigurationError(f"disconnect: retry_after={retry_after!r} is not a number of seconds")
         if subject is not None:
-            issuer = self._issuer(issuer, subject)
+            issuer = await self._issuer(issuer, subject)
         named = {"subject": subject, "issuer": issuer, "session_id": session_id, "connection_id": connection_id}
         value = {name: text for name, text in named.items() if text is not None} | {"retry_after": retry_after}
         keep_until = self._clock.now() + _ORDER_KEPT
@@ -318,12 +318,12 @@ class Guard:
 
     # Inside.
 
-    def _issuer(self, issuer: str | None, subject: str | None) -> str:
+    async def _issuer(self, issuer: str | None, subject: str | None) -> str:
         if issuer is not None:
             return issuer
         known = {named for named in map(_issuer_of, self.verifiers) if named}
         if subject is not None:
-            known |= self.connections.issuers_of(subject)
+            known |= await self.backend.orders.issuers_of(subject)
         if len(known) > 1:
             raise Refused("conflict", f"say issuer=, one of {sorted(known)}")
         if not known:

@@ -29,6 +29,10 @@ class Store(Protocol):
         """
 
     @property
+    def made(self) -> bool:
+        """Tell whether there is one already, before it is opened."""
+
+    @property
     def reachable(self) -> bool:
         """Tell whether the last write came through."""
 

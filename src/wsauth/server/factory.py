@@ -59,7 +59,7 @@ async def _made(local: Local) -> list[str]:
     password = secret(os.environ, _VARIABLE)
     if password:
         await local.users.add(_ADMIN, password, grants=[_GRANT])
-        return [f"The user {_ADMIN} was made, with the password of {_VARIABLE}."]
+        return [f"The user {_ADMIN} was made, with the password that the environment gave."]
     if not sys.stderr.isatty():
         return ["There are no users yet: wsauth users add NAME --grant wsauth:admin, or set WSAUTH_ADMIN_PASSWORD."]
     _, drawn = await local.users.add_with_first_password(_ADMIN, grants=[_GRANT])

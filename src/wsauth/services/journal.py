@@ -30,28 +30,29 @@ def _refused(event: events.RefusalEvent) -> None:
     if not _log.isEnabledFor(logging.INFO):
         return
     _log.info(
-        "%s %s at %s from %s%s: %s%s (id=%s)",
+        # First what we chose ourselves: nobody can have it redacted away by what they send.
+        "%s %s (id=%s) from %s%s at %s: %s%s",
         type(event).__name__,
         event.code,
-        _clean(event.about.path),
+        event.id,
         event.about.address or "?",
         f" ({event.source})" if event.source else "",
+        _clean(event.about.path),
         _clean(event.reason),
         _clean(_mend(event.mend)),
-        event.id,
     )
 
 
 def _request_refused(event: events.RequestRefused) -> None:
     _log.info(
-        "RequestRefused %s at %s %s from %s: %s%s (id=%s)",
+        "RequestRefused %s (id=%s) from %s at %s %s: %s%s",
         event.code,
+        event.id,
+        event.address or "?",
         _clean(event.method),
         _clean(event.path),
-        event.address or "?",
         _clean(event.reason),
         _clean(_mend(event.mend)),
-        event.id,
     )
 
 

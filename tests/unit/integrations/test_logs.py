@@ -86,7 +86,7 @@ def test_a_secret_is_hidden_and_the_rest_stays(text: str, left: str) -> None:
         '127.0.0.1:5 - "GET /docs?page=2 HTTP/1.1" 200',
         "WWW-Authenticate: Bearer",
         "the header is neither Bearer TOKEN nor Basic USER:PASSWORD",
-        "HandshakeRefused token_invalid at /ws: the token has no kid (id=abc)",
+        "HandshakeRefused token_invalid (id=abc) from 127.0.0.1 at /ws: the token has no kid",
         "websockets.asyncio.server",
         "> CLOSE 1000 (OK) bye [5 bytes]",
         "{'token': None}",

@@ -23,7 +23,7 @@ def permitted(plane: Plane, *permissions: str) -> Callable[[Request], Identity]:
         if request.headers.get("origin") is not None:
             raise Refused("origin_denied", "the admin API is for programs, and a page sent this")
         if not request.headers.get("authorization", "").lower().startswith("bearer "):
-            raise Refused("credentials_missing", "the admin API takes Authorization: Bearer and nothing else")
+            raise Refused("credentials_missing", "the admin API takes a bearer token and nothing else")
         identity = authenticated(request).require()
         if identity.issuer != OWN_ISSUER or not {ADMIN, *permissions} & set(identity.grants):
             raise PermissionDenied(permissions[0] if permissions else ADMIN)

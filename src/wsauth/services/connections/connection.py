@@ -37,6 +37,7 @@ class Connection:
 
     __slots__ = (
         "_ended",
+        "_how",
         "_origin",
         "_service",
         "_transport",
@@ -57,6 +58,7 @@ class Connection:
         self._transport = transport
         self._origin = machine.handshake.origin
         self._ended: asyncio.Future[Ending] | None = None
+        self._how: Ending | None = None
 
     # What an application sees.
 
@@ -217,13 +219,16 @@ class Connection:
 
     def ended(self, how: Ending) -> None:
         """Take it that the close frame is with the kernel, or the transport cut; the first report counts."""
+        self._how = self._how or how
         if self._ended is not None and not self._ended.done():
-            self._ended.set_result(how)
+            self._ended.set_result(self._how)
 
     def ending(self) -> "asyncio.Future[Ending]":
         """Return a future of how the connection ends."""
         if self._ended is None:
             self._ended = asyncio.get_running_loop().create_future()
+            if self._how is not None:
+                self._ended.set_result(self._how)
         return self._ended
 
     def perform(self, ordered: list[Command]) -> None:

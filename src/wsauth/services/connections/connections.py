@@ -296,9 +296,9 @@ class Connections:
             return set()
         return set(found) if isinstance(found, set) else {found}
 
-    def issuers_of(self, subject: str) -> set[str]:
-        """Return the issuers of the identities of this subject that are connected."""
-        return {c.identity.issuer for c in self._all.values() if c.identity.subject == subject}
+    def one_of_each_issuer(self, subject: str) -> Collection[Connection]:
+        """Return one connection of each identity of this subject."""
+        return {c.identity.issuer: c for c in self._all.values() if c.identity.subject == subject}.values()
 
     async def end(self, connections: Collection[Connection], error: Callable[[Connection], Refused]) -> Answer:
         """Close these connections, each with its error, and say what came of it, at the latest after two seconds."""

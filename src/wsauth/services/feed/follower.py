@@ -262,8 +262,10 @@ class Follower:
 
     async def _list(self, order: str, value: dict[str, Any]) -> None:
         connections = self._connections
-        if "subject" in value:
+        if "issuer" in value:
             found: Iterable[Connection] = connections.find(subject=value["subject"], issuer=value["issuer"])
+        elif "subject" in value:
+            found = connections.one_of_each_issuer(value["subject"])
         else:
             found = connections.all()
         after, limit = value.get("after", ""), value["limit"]

@@ -20,6 +20,10 @@ _log = logging.getLogger("wsauth")
 _LIVE: Final = 5.0
 """Seconds without a beat after which a process counts as gone."""
 _LIST_KEPT: Final = 30.0
+_QUICKLY: Final = 0.5
+"""Seconds for a question that stands before an order: a process that is silent must not double its time."""
+_ISSUERS: Final = 1000
+"""Issuers of one subject that are told apart."""
 _PAUSES: Final = (0.0, 0.0, 0.0, 0.005, 0.01, 0.02)
 """Seconds between two looks; an order without connections is answered in the loop's next rounds."""
 
@@ -103,9 +107,17 @@ class Orders:
         value: dict[str, object] = {"after": after, "limit": limit}
         if key is not None:
             value |= {"issuer": key[0], "subject": key[1]}
+        return await self._ask(value, limit)
+
+    async def issuers_of(self, subject: str) -> set[str]:
+        """Return the issuers of the identities of this subject that are connected, in all processes."""
+        value: dict[str, object] = {"subject": subject, "limit": _ISSUERS}
+        return {one.issuer for one in await self._ask(value, _ISSUERS, within=_QUICKLY)}
+
+    async def _ask(self, value: dict[str, object], limit: int, *, within: float = ANSWER_TIMEOUT) -> Sequence[Listed]:
         keep_until = self._clock.now() + _LIST_KEPT
         order = self._new_order()
-        until = asyncio.get_running_loop().time() + ANSWER_TIMEOUT
+        until = asyncio.get_running_loop().time() + within
         await self._feed.publish([NewRow(kind="list", value=value, keep_until=keep_until, order=order)])
         self.poke()
         answers = await self._collect(order, await self._live(), until)

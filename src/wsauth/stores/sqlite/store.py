@@ -33,13 +33,14 @@ class SQLiteStore:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, busy_timeout: float = 5.0) -> None:
+        self._path = Path(path)
         self._file = DatabaseFile(path, busy_timeout)
         self.engine = SQLiteEngine(self._file)
         self.users: UserStore = SQLUsers(self.engine)
         self.sessions: SessionStore = SQLSessions(self.engine)
         self.tickets: TicketStore = SQLTickets(self.engine)
         self.keys: KeyStore = SQLKeys(self.engine)
-        self._presence = Presence(Path(path))
+        self._presence = Presence(self._path)
         self.feed: Feed = SQLFeed(self.engine, self._presence)
         self.reader: FeedReader = Watcher(self._file)
 
@@ -51,6 +52,11 @@ class SQLiteStore:
         """
         await in_thread(self._file.prepare)
         self.engine.start()
+
+    @property
+    def made(self) -> bool:
+        """Tell whether the file is there already."""
+        return self._path.is_file() and self._path.stat().st_size > 0
 
     @property
     def reachable(self) -> bool:
