@@ -99,21 +99,7 @@ class Guard:
         )
         self.authentication = Authentication(self.verifiers, self._tickets)
         self.connections = Connections(backend.clock, self.roles, self.authentication, self.bus)
-        self.follower = Follower(
-            backend.feed,
-            backend.reader,
-            self.connections,
-            node=backend.node,
-            timeout=backend.feed_timeout,
-            on_loss=backend.on_feed_loss,
-        )
-        if backend.store is None:
-            self.follower.listen()
-        else:
-            extensions = Extensions(self.connections, limits, self._renewals)
-            self.follower.every_second(extensions.run)
-        if local is not None:
-            local.follow(self.follower, self.connections)
+        self.follower = self._follow(limits)
         defaults: RouteKeys = {"origins": tuple(origins), **keys}
         default = policy_of(ELSEWHERE, defaults, ttl)
         policies = [policy_of(route.path, defaults | route.keys, ttl) for route in _routes(routes)]
@@ -123,6 +109,25 @@ class Guard:
         self._clock = backend.clock
         self.started = False
         self._starting = asyncio.Lock()
+
+    def _follow(self, limits: Limits) -> Follower:
+        """Return what keeps the connections true to the feed."""
+        backend = self.backend
+        follower = Follower(
+            backend.feed,
+            backend.reader,
+            self.connections,
+            node=backend.node,
+            timeout=backend.feed_timeout,
+            on_loss=backend.on_feed_loss,
+        )
+        if backend.store is None:
+            follower.listen()
+        else:
+            follower.every_second(Extensions(self.connections, limits, self._renewals).run)
+        if backend.local is not None:
+            backend.local.follow(follower, self.connections)
+        return follower
 
     @classmethod
     def from_config(cls, path: str | Path = "wsauth.toml") -> "Guard":
