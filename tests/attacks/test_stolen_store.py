@@ -366,6 +366,7 @@ async def test_se_19_at_mallorys_own_server_nothing_is_good_either(theft: Theft,
         store.execute("DELETE FROM keys")
         store.execute("DELETE FROM facts")
         store.commit()
+    KeyFile.open(tmp_path / "wsauth.key")
     config = CONFIG.format(algorithm="EdDSA")
     async with serving(tmp_path, config=config) as process:
         hers = Plane(process, {}, {})
