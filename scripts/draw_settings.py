@@ -26,14 +26,15 @@ ENVIRONMENT = (
     "**Environment.** `WSAUTH__`, the table, `__`, the key, in capitals: `WSAUTH__SERVER__PORT=9000`. The entries of a "
     "list have numbers: `WSAUTH__ROUTES__0__PATH=/ws`; number 0 is the first of the file, or the default one, and the "
     "number after the last makes a new one. A list of texts is written with commas, "
-    "`WSAUTH__SERVER__ORIGINS=https://a.example,https://b.example`, or as in the file. What may hold a secret can come "
-    "from a file, which a variable with `_FILE` at its end names: SECRETS."
+    "`WSAUTH__SERVER__ORIGINS=https://a.example,https://b.example`, or as in the file; so are tables, "
+    '`WSAUTH__ROUTES__0__FORWARD_CLAIMS={email = "X-Wsauth-Email"}`. What may hold a secret can come from a file, '
+    "which a variable with `_FILE` at its end names: SECRETS."
 )
 VALUES = (
     '**Values.** Durations are texts such as `"500ms"`, `"10s"`, `"5m"`, `"24h"`, `"7d"`, or a number of seconds. '
     'Sizes are texts such as `"64KiB"`, `"1MiB"`, or a number of bytes. `""` or `0` is off, where the type does not '
     "say otherwise. A relative path is relative to the configuration file; without one, to the working directory. The "
-    "path in `--store` is always relative to the working directory."
+    "paths in `--store` and `--upstream` are always relative to the working directory."
 )
 PARAGRAPHS = (
     "# Configuration",
@@ -90,8 +91,7 @@ def _later() -> Iterator[str]:
     yield "## Not in this release\n"
     yield "wsauth refuses to start with these, so that nobody counts on them: the tables " + (
         ", ".join(f"`{name}`" for name in TABLES)
-        + "; upstreams other than `echo` and `asgi:`, and lists of them; PostgreSQL; the source `certificate`; "
-        "and these keys, unless they have the value that stands here:\n"
+        + "; PostgreSQL; and these keys, unless they have the value that stands here:\n"
     )
     for table, keys in KEYS.items():
         listed = (f"`{name} = {toml(value)}`" for name, value in keys.items())

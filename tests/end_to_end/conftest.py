@@ -1,5 +1,7 @@
-"""One Chromium for the whole run; a fresh profile, origin and page for every test."""
+"""One Chromium for the whole run, with a fresh profile, origin and page for every test; the proxies of this machine."""
 
+import os
+import shutil
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -37,3 +39,28 @@ async def client(chromium_tab: Tab) -> AsyncGenerator[Client]:
     peer = ScriptedPeer()
     async with peer.listening():
         yield Client(chromium_tab, peer)
+
+
+def _proxy(name: str) -> Path:
+    # Debian has them in /usr/sbin, where only root looks.
+    if found := shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}{os.pathsep}/usr/sbin"):
+        return Path(found)
+    pytest.skip(f"{name} is not here: apt-get install {name}")
+
+
+@pytest.fixture(scope="session")
+def nginx() -> Path:
+    """Find nginx."""
+    return _proxy("nginx")
+
+
+@pytest.fixture(scope="session")
+def caddy() -> Path:
+    """Find Caddy."""
+    return _proxy("caddy")
+
+
+@pytest.fixture(scope="session")
+def haproxy() -> Path:
+    """Find HAProxy."""
+    return _proxy("haproxy")

@@ -2,9 +2,11 @@
 
 from typing import Final, Literal, NoReturn
 
+from wsauth.core.certificates import Certificate
+
 __all__ = ["SOURCES", "Credentials", "Kind", "Source"]
 
-Kind = Literal["token", "ticket", "password"]
+Kind = Literal["token", "ticket", "password", "certificate"]
 Source = Literal[
     "header",
     "basic",
@@ -12,6 +14,7 @@ Source = Literal[
     "ticket",
     "subprotocol",
     "message",
+    "certificate",
     "insecure_query",
     "insecure_bare_subprotocol",
 ]
@@ -23,6 +26,7 @@ SOURCES: Final[tuple[Source, ...]] = (
     "ticket",
     "subprotocol",
     "message",
+    "certificate",
     "insecure_query",
     "insecure_bare_subprotocol",
 )
@@ -32,18 +36,19 @@ class Credentials:
     """Hold what was presented.
 
     Attributes:
-        kind: `token`, `ticket` or `password`.
-        secret: the token, the ticket or the password; never shown.
+        kind: `token`, `ticket`, `password` or `certificate`.
+        secret: the token, the ticket or the password; never shown. A certificate has none: TLS has seen its proof.
         username: with a password, the name that came with it; else empty.
         source: where it was found.
         cookie: with source `cookie`, the cookie's name; else empty.
         proof: with a cookie on a request that changes something, what came as `X-CSRF-Token`, perhaps nothing;
             `None` where no proof is needed.
+        certificate: with kind `certificate`, what it says; else `None`.
         address: where they came from, as far as it is known; empty if not.
         lasting: a connection will stand on them, so that a password may open a session.
     """
 
-    __slots__ = ("address", "cookie", "kind", "lasting", "proof", "secret", "source", "username")
+    __slots__ = ("address", "certificate", "cookie", "kind", "lasting", "proof", "secret", "source", "username")
 
     def __init__(
         self,
@@ -54,6 +59,7 @@ class Credentials:
         username: str = "",
         cookie: str = "",
         proof: str | None = None,
+        certificate: Certificate | None = None,
     ) -> None:
         self.kind = kind
         self.secret = secret
@@ -61,6 +67,7 @@ class Credentials:
         self.username = username
         self.cookie = cookie
         self.proof = proof
+        self.certificate = certificate
         self.address = ""
         self.lasting = False
 

@@ -8,18 +8,19 @@ import re
 from base64 import urlsafe_b64decode
 from binascii import Error as Base64Error
 from binascii import a2b_base64
-from collections.abc import Collection, Iterable, Sequence
-from typing import Final
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
 from urllib.parse import unquote_plus
 
+from wsauth.core.certificates import read_certificate
 from wsauth.core.cookies import cut_cookies
 from wsauth.core.credentials import Credentials
-from wsauth.core.head import Head, read_head
+from wsauth.core.head import Head, offers, read_head
 from wsauth.core.protocol.wire import BEARER_PREFIX, RESERVED_PREFIX, SUBPROTOCOL, TICKET_PREFIX
-from wsauth.core.routes import Policy
+from wsauth.core.routes import Policy, Routes
 from wsauth.errors import Refused
 
-__all__ = ["COMPACT_JWS", "Handshake", "Header", "authorization", "read", "read_query"]
+__all__ = ["COMPACT_JWS", "Handshake", "Header", "authorization", "read", "read_query", "read_raw"]
 
 Header = tuple[bytes, bytes]
 
@@ -45,6 +46,7 @@ class Handshake:
         headers: the request's headers without credentials; names in lower case.
         query: the query string without credentials.
         origin: the Origin header, or empty.
+        host: the Host header, port included.
     """
 
     __slots__ = (
@@ -52,6 +54,7 @@ class Handshake:
         "credentials",
         "echo",
         "headers",
+        "host",
         "offered",
         "origin",
         "policy",
@@ -71,6 +74,7 @@ class Handshake:
         self.offered: list[str] = []
         self.echo = ""
         self.origin = ""
+        self.host = ""
 
     def override(self) -> None:
         """Let any credentials, or none, stand for those that a test decides about; all other rules hold."""
@@ -87,6 +91,7 @@ def read(
     *,
     private: bool,
     cookies: Collection[str] = (),
+    certificate: Mapping[str, Any] | None = None,
 ) -> Handshake:
     """Read one handshake.
 
@@ -97,19 +102,54 @@ def read(
         policy: the route's rules.
         private: nobody can listen: TLS, or both ends on loopback; passwords need it.
         cookies: names of the cookies that carry a credential.
+        certificate: what `SSLObject.getpeercert()` said of the client's certificate, which TLS has verified, if any.
     """
     handshake = Handshake(policy, list(headers), query)
     handshake.speaks = SUBPROTOCOL in offers
     try:
         head = read_head(handshake.headers)
-        handshake.origin = head.origin
+        handshake.origin, handshake.host = head.origin, head.host
         _check_origin(head, policy, handshake)
         found = _explicit(head, offers, handshake, private)
         _take_cookies(head, cookies, handshake, found)
+        if certificate:
+            _take_certificate(certificate, policy, found)
         _settle(found, handshake)
     except Refused as error:
         handshake.refused = error
     return handshake
+
+
+def read_raw(
+    headers: list[Header],
+    query: bytes,
+    path: str,
+    routes: Routes,
+    *,
+    private: bool,
+    cookies: Collection[str] = (),
+    certificate: Mapping[str, Any] | None = None,
+) -> Handshake:
+    """Read one handshake whose head nobody but us has read: find its route, and read its offers, first.
+
+    Args:
+        headers: as received, names in lower case.
+        query: the query string as received.
+        path: as sent, without the query.
+        routes: what is served.
+        private: nobody can listen: TLS, or both ends on loopback; passwords need it.
+        cookies: names of the cookies that carry a credential.
+        certificate: what `SSLObject.getpeercert()` said of the client's certificate, which TLS has verified, if any.
+    """
+    policy = routes.find(path)
+    try:
+        routes.check(path, policy)
+        offered = offers(headers)
+    except Refused as error:
+        handshake = Handshake(policy, headers, query)
+        handshake.refused = error
+        return handshake
+    return read(headers, query, offered, policy, private=private, cookies=cookies, certificate=certificate)
 
 
 def _check_origin(head: Head, policy: Policy, handshake: Handshake) -> None:
@@ -122,13 +162,15 @@ def _check_origin(head: Head, policy: Policy, handshake: Handshake) -> None:
             f"the page's Origin {_shown(origin)} is not allowed at {policy.path}",
             mend=f'origins = ["{origin}"]' if _shown(origin) == repr(origin) else "",
         )
-    own = origin.partition("://")[2].lower() == head.host.lower()
-    if (head.fetch_site == "cross-site" and own) or (head.fetch_site == "same-origin" and not own):
-        raise Refused(
-            "origin_denied",
-            f"Sec-Fetch-Site says {head.fetch_site}, which contradicts Origin {_shown(origin)} and Host {head.host!r}",
-            mend="the proxy in front must keep the client's Host",
-        )
+    if head.fetch_site in ("cross-site", "same-origin"):
+        own = origin.partition("://")[2].lower() == head.host.lower()
+        if own is (head.fetch_site == "cross-site"):
+            raise Refused(
+                "origin_denied",
+                f"Sec-Fetch-Site says {head.fetch_site}, which contradicts Origin {_shown(origin)} and Host "
+                f"{head.host!r}",
+                mend="the proxy in front must keep the client's Host",
+            )
     handshake.browser = True
 
 
@@ -235,7 +277,10 @@ def read_query(query: bytes) -> tuple[list[Credentials], bytes]:
     kept: list[bytes] = []
     for pair in query.split(b"&"):
         name, _, value = pair.partition(b"=")
-        key = unquote_plus(name.decode("latin-1")).lower()
+        key = name.decode("latin-1")
+        if "%" in key or "+" in key:
+            key = unquote_plus(key)
+        key = key.lower()
         if key == "ticket":
             found.append(Credentials("ticket", unquote_plus(value.decode("latin-1")), source="ticket"))
         elif key in _QUERY_TOKENS:
@@ -265,6 +310,25 @@ def _take_cookies(head: Head, names: Collection[str], handshake: Handshake, foun
         raise Refused("request_invalid", "the credential's cookie came more than once")
     name, value = taken[0]
     found.append(Credentials("token", value, source="cookie", cookie=name))
+
+
+def _take_certificate(presented: Mapping[str, Any], policy: Policy, found: list[Credentials]) -> None:
+    """Take a client certificate, which counts as a cookie does: only where it is a source and nothing explicit came.
+
+    Like a cookie it comes by itself, so that the two together say nothing about which of them is meant. The Origin is
+    looked at as always; where there is none, no browser sent it, and a program means the certificate it has.
+    """
+    if "certificate" not in policy.sources:
+        return
+    if not found:
+        certificate = read_certificate(presented, policy.certificate_subject)
+        found.append(Credentials("certificate", "", source="certificate", certificate=certificate))
+    elif found[0].source == "cookie":
+        raise Refused(
+            "credentials_ambiguous",
+            "a cookie and a client certificate came together",
+            mend=f'sources of {policy.path}: leave out "cookie" or "certificate"',
+        )
 
 
 def _settle(found: list[Credentials], handshake: Handshake) -> None:

@@ -73,7 +73,10 @@ def _is_short(identity: Identity, credentials: Credentials) -> bool:
     """Tell whether the lease is bounded by `access_ttl`: the credential does not bring the end of an access token.
 
     A ticket and a password do not, nor do our own session cookie (its end is the session's) and API keys (no end).
+    A certificate brings its own end, as somebody else's token does.
     """
+    if credentials.kind == "certificate":
+        return False
     if credentials.kind != "token":
         return True
     return identity.issuer == OWN_ISSUER and (credentials.source == "cookie" or identity.expires_at is None)

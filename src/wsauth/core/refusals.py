@@ -12,7 +12,7 @@ import msgspec
 from wsauth.core.protocol.wire import REASON_LIMIT
 from wsauth.errors import Refused
 
-__all__ = ["ID_LENGTH", "TABLE", "Action", "Refusal", "Rule"]
+__all__ = ["ID_LENGTH", "TABLE", "Action", "Refusal", "Rule", "denial"]
 
 Action = Literal["login", "refresh", "retry", "stop"]
 
@@ -20,6 +20,7 @@ ID_LENGTH: Final = 12
 """Characters of a refusal's id."""
 
 TRY_AGAIN_LATER: Final = 1013
+_TAKEN_AWAY: Final = frozenset({"token_revoked", "session_revoked", "permission_denied", "rights_changed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,11 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
         return reason[:REASON_LIMIT]
 
     @property
+    def takes_away(self) -> bool:
+        """Tell whether rights end with it at once, and not a lease in its time (CONTRACT section 6, "Close frames")."""
+        return self.code in _TAKEN_AWAY
+
+    @property
     def http_status(self) -> int:
         """Return the HTTP status; 503 for a code that never answers a handshake."""
         return self.status or self.rule.status or 503
@@ -167,6 +173,15 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
         if self.retry_after is not None:
             headers.append((b"retry-after", str(round_up(self.retry_after)).encode()))
         return headers
+
+
+def denial(status: int) -> tuple[Refused, int | None]:
+    """Return what the HTTP answer means by which an application denies a handshake, and its close code (section 9)."""
+    if status == HTTPStatus.UNAUTHORIZED:
+        return Refused("credentials_invalid", "the application answered 401"), 3000
+    if status == HTTPStatus.FORBIDDEN:
+        return Refused("permission_denied", "the application answered 403"), None
+    return Refused("unavailable", f"the application answered {status}"), 1011
 
 
 def round_up(seconds: float) -> int:

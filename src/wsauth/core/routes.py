@@ -6,13 +6,18 @@ from typing import Final, Literal
 
 import msgspec
 
+from wsauth.core.certificates import CertificateSubject
 from wsauth.core.credentials import Source
+from wsauth.core.head import check_target
 from wsauth.core.origins import Origins
-from wsauth.errors import ConfigurationError
+from wsauth.core.paths import meanings
+from wsauth.core.tokens.envelope import shown
+from wsauth.errors import ConfigurationError, Refused
 
-__all__ = ["DEFAULT_SOURCES", "NOWHERE", "Policy", "Refusals", "Routes"]
+__all__ = ["DEFAULT_SOURCES", "NOWHERE", "OnRightsChange", "Policy", "Refusals", "Routes"]
 
 Refusals = Literal["auto", "http", "close"]
+OnRightsChange = Literal["reconnect", "keep"]
 DEFAULT_SOURCES: Final[tuple[Source, ...]] = ("header", "cookie", "ticket", "subprotocol", "message")
 
 
@@ -36,6 +41,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         refusals: `auto`, `http` or `close`.
         access_ttl: the lease of a ticket, a password, our own session cookie or an API key.
         follow_session: a session's refresh also extends leases that were opened with an access token.
+        on_rights_change: when rights that what is behind was told of are taken away: `reconnect` closes, since an
+            upstream reads them once, at the handshake; `keep` tells, as an application asks anew each time.
+        certificate_subject: what of a client certificate is the subject.
     """
 
     path: str
@@ -54,6 +62,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     refusals: Refusals = "auto"
     access_ttl: float = 300.0
     follow_session: bool = False
+    on_rights_change: OnRightsChange = "keep"
+    certificate_subject: CertificateSubject = "cn"
 
 
 NOWHERE: Final = Policy(path="", origins=Origins([]))
@@ -94,3 +104,21 @@ class Routes:
             if path.startswith(prefix):
                 return candidate
         return self._default
+
+    def check(self, path: str, policy: Policy, decoded: str | None = None) -> None:
+        """Check that a path can only mean the route that was found for it.
+
+        Args:
+            path: as sent, without the query.
+            policy: what `find` returned for it.
+            decoded: the path as a server decoded it; `None` where none did.
+
+        Raises:
+            Refused: `not_found`, or `request_invalid` where it is no path, or may mean another route to what is behind.
+        """
+        check_target(path)
+        if policy is NOWHERE:
+            raise Refused("not_found", f"there is no route at {shown(path)}", mend="[[routes]] path")
+        for meant in meanings(path, decoded):
+            if self.find(meant) is not policy:
+                raise Refused("request_invalid", "the path means one route as sent, and may mean another one to what is behind")

@@ -113,7 +113,14 @@ def _settings(folder: Path, port: int, lease: float) -> Settings:
             "store": {"url": f"sqlite:///{folder / 'demo.db'}", "key_file": str(folder / "demo.key")},
             "tokens": {"access_ttl": lease},
             "roles": ROLES,
-            "routes": [{"path": "/ws", "upstream": "asgi:wsauth.demo.app:chat", "require": ["chat:read"]}],
+            "routes": [
+                {
+                    "path": "/ws",
+                    "upstream": "asgi:wsauth.demo.app:chat",
+                    "require": ["chat:read"],
+                    "on_rights_change": "keep",  # the chat asks anew for each message what somebody may do
+                }
+            ],
             "admin": {"listen": "127.0.0.1:0"},
         }
     )

@@ -13,6 +13,7 @@ from wsauth.interfaces.clock import Clock
 from wsauth.services.clock import SystemClock
 from wsauth.services.users import PasswordRules
 from wsauth.settings import Settings, load
+from wsauth.verifiers.certificate import CertificateVerifier
 
 __all__ = ["backend_of", "guard_of", "guard_of_file"]
 
@@ -63,8 +64,9 @@ def backend_of(
 def guard_of(settings: Settings, backend: Backend, *, port: int | None = None, closed: bool = True) -> Guard:
     """Return the guard of a configuration; `closed`: there are its routes and no other paths."""
     routes = [Route(route.path, **_keys(settings, route, port)) for route in settings.routes]
+    authorities = settings.server.tls_client_ca
     return Guard(
-        verifiers=[],
+        verifiers=[CertificateVerifier(authorities)] if authorities else [],
         origins=settings.origins(port=port),
         routes=routes,
         roles=settings.roles,
@@ -76,4 +78,5 @@ def guard_of(settings: Settings, backend: Backend, *, port: int | None = None, c
 
 
 def _keys(settings: Settings, route: Any, port: int | None) -> dict[str, Any]:
-    return {**route.policy(), "origins": settings.origins(route, port), "follow_session": route.follow_session}
+    own = {name: getattr(route, name) for name in ("certificate_subject", "follow_session", "on_rights_change")}
+    return {**route.policy(), "origins": settings.origins(route, port), **own}

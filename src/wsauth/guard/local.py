@@ -10,6 +10,7 @@ from wsauth.core.identity import OWN_ISSUER, Identity
 from wsauth.core.sessions import Limits
 from wsauth.interfaces.clock import Clock
 from wsauth.interfaces.store import Store
+from wsauth.services.assertions import Assertions
 from wsauth.services.connections.connections import Connections
 from wsauth.services.events import Bus
 from wsauth.services.feed.follower import Follower
@@ -62,6 +63,7 @@ class Local:
         self.passwords = Passwords()
         self.signing = SigningKeys(store.keys, key_file, keys.algorithm, clock)
         self.tokens = AccessTokens(self.signing, keys.issuer, keys.audience, limits.access, clock)
+        self.assertions = Assertions(self.signing, keys.issuer, clock)
         self.users = Users(
             store.users,
             self.passwords,

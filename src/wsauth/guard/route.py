@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, Final, TypedDict, Unpack
 
+from wsauth.core.certificates import CERTIFICATE_SUBJECTS, CertificateSubject
 from wsauth.core.credentials import SOURCES
 from wsauth.core.origins import Origins
-from wsauth.core.routes import Policy, Refusals
+from wsauth.core.routes import OnRightsChange, Policy, Refusals
 from wsauth.core.units import seconds, size
 from wsauth.errors import ConfigurationError
 
@@ -34,6 +35,8 @@ class PolicyKeys(TypedDict, total=False):
     max_unauthenticated_message: str | int
     idle_timeout: str | float
     follow_session: bool
+    on_rights_change: OnRightsChange
+    certificate_subject: CertificateSubject
     refusals: Refusals
 
 
@@ -120,6 +123,18 @@ def _refusals(name: str, value: Any) -> Any:
     return value
 
 
+def _on_rights_change(name: str, value: Any) -> Any:
+    if value not in ("reconnect", "keep"):
+        raise ConfigurationError(f"{name}={value!r}: write reconnect or keep")
+    return value
+
+
+def _certificate_subject(name: str, value: Any) -> Any:
+    if value not in CERTIFICATE_SUBJECTS:
+        raise ConfigurationError(f"{name}={value!r}: write {', '.join(CERTIFICATE_SUBJECTS)}")
+    return value
+
+
 def _attempts(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigurationError(f"{name}={value!r}: write a number from 1")
@@ -140,5 +155,7 @@ _READ: Final[dict[str, Callable[[str, Any], Any]]] = {
     "max_unauthenticated_message": lambda name, value: size(value, name) or 2**63,
     "idle_timeout": lambda name, value: seconds(value, name) or inf,
     "follow_session": _truth,
+    "on_rights_change": _on_rights_change,
+    "certificate_subject": _certificate_subject,
     "refusals": _refusals,
 }

@@ -32,8 +32,11 @@ class Transport(Protocol):
     def pause(self, side: Literal["client", "upstream"], paused: bool) -> None:
         """Stop or go on reading from one side."""
 
-    def close(self, code: int, reason: str) -> None:
-        """Send a close frame and end what is behind; then `Connection.ended`."""
+    def close(self, code: int, reason: str, *, at_once: bool = False) -> None:
+        """Send a close frame and end what is behind; then `Connection.ended`.
+
+        `at_once`: of the client nothing more is passed on but the rest of a frame already begun.
+        """
 
     def abort(self) -> None:
         """Cut the transport; then `Connection.ended`."""

@@ -3,12 +3,15 @@
 A worker is another process, so a factory is named (`package.module:name`) and the settings travel as JSON text.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol, cast
 
 from wsauth.errors import ConfigurationError
+from wsauth.guard import Guard
 from wsauth.integrations.asgi.types import App
+from wsauth.services.connections.connection import Connection
 from wsauth.settings import Settings
 
 __all__ = ["Application", "Factory", "Urls", "imported"]
@@ -32,11 +35,22 @@ class Application(Protocol):
 
     @property
     def public(self) -> App:
-        """Answer HTTP requests and WebSockets of everybody; no lifespan."""
+        """Answer HTTP requests of everybody; no lifespan."""
 
     @property
     def admin(self) -> App:
         """Answer the admin listener's HTTP requests."""
+
+    @property
+    def guard(self) -> Guard:
+        """Decide about WebSockets, all of which go through the gateway."""
+
+    @property
+    def applications(self) -> Mapping[str, App]:
+        """Answer WebSockets behind the gateway: the routes' upstreams that are applications, by their names."""
+
+    def assertion(self, connection: Connection, audience: str) -> str | None:
+        """Return what tells an upstream, by its URL, who a connection is; `None` where nothing can."""
 
     async def start(self) -> None:
         """Get ready, the feed read: nothing is accepted before this returns."""

@@ -1,27 +1,157 @@
-"""TLS with a certificate of our own: 1.3, or 1.2 with forward secrecy where the configuration asks (ASVS 12.1)."""
+"""TLS with a certificate of our own: 1.3, or 1.2 with forward secrecy where the configuration asks (ASVS 12.1).
 
+The files are read anew when they change. Each reading makes a context of its own, since one that was used before
+forgets nothing: not an authority that was taken out, nor the tickets by which clients resume without a certificate.
+"""
+
+import asyncio
+import logging
+import signal
 import ssl
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
+from cryptography import x509
+
+from wsauth.errors import ConfigurationError
+from wsauth.services.authorities import load, stamp
 from wsauth.settings import Settings
 
-__all__ = ["HSTS", "tls"]
+__all__ = ["HSTS", "Certificates", "tls"]
 
+_log: Final = logging.getLogger("wsauth")
 HSTS: Final = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 """One year (RFC 6797, ASVS 3.4.1)."""
 _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Of TLS 1.2; those of 1.3 are all good."""
+_POLL: Final = 2.0
+"""Seconds from one look at the files to the next."""
+_QUIET: Final = 60.0
+"""Seconds in which only one client that asked for another server is told of."""
+_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+
+
+class Certificates:
+    """Hold what TLS is spoken with.
+
+    Args:
+        settings: the configuration, with a certificate.
+
+    Attributes:
+        context: for whoever connects from now on.
+
+    Raises:
+        ConfigurationError: a file cannot be used.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        server, address = settings.server, settings.admin.address
+        self._certificate, self._key, self._authorities = server.tls_certificate, server.tls_key, server.tls_client_ca
+        self._minimum = ssl.TLSVersion.TLSv1_2 if server.tls_minimum == "1.2" else ssl.TLSVersion.TLSv1_3
+        admin = {address[0].lower()} if isinstance(address, tuple) else set()
+        self._names = settings.allowed_hosts() | admin | {*_LOOPBACK}
+        self._told_at = -_QUIET
+        self._read = self._polled = self._stamps()
+        self.context = self._made()
+
+    def reload(self) -> bool:
+        """Read the files now, and tell whether there is a new context; files that cannot be used change nothing."""
+        self._read = self._stamps()
+        try:
+            self.context = self._made()
+        except ConfigurationError as error:
+            _log.error("%s; TLS goes on with what was read before", error)
+            return False
+        return True
+
+    def check(self) -> bool:
+        """Read the files if they have changed, and tell whether there is a new context.
+
+        A change counts when it was there the last time too: who writes two files is not done after the first.
+        """
+        before, self._polled = self._polled, self._stamps()
+        return self._polled == before and self._polled != self._read and self.reload()
+
+    async def follow(self, use: Callable[[ssl.SSLContext], Awaitable[None]]) -> None:
+        """Read the files on SIGHUP, and by itself soon after they have changed, until it is cancelled.
+
+        Args:
+            use: called with every new context.
+        """
+        loop, asked = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_signal_handler(signal.SIGHUP, asked.set)
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_POLL):
+                    await asked.wait()
+            fresh = self.reload() if asked.is_set() else self.check()
+            asked.clear()
+            if fresh:
+                await use(self.context)
+
+    def _stamps(self) -> list[tuple[int, int, int] | None]:
+        return [stamp(file) for file in (self._certificate, self._key, self._authorities)]
+
+    def _made(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = self._minimum
+        context.set_ciphers(_CIPHERS)
+        context.set_alpn_protocols(["http/1.1"])
+        context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+        context.sni_callback = self._check_name
+        self._load_pair(context)
+        if self._authorities:
+            load(context, self._authorities)
+            context.verify_mode = ssl.CERT_OPTIONAL
+            # Who resumes shows no certificate, and the one of before counts without being looked at again. TLS 1.2
+            # does so all the same, from a cache in this context; the lease knows its end whatever TLS overlooks.
+            context.options |= ssl.OP_NO_TICKET
+            context.num_tickets = 0
+        return context
+
+    def _load_pair(self, context: ssl.SSLContext) -> None:
+        until = self._whole_certificate()
+        key = f"server.tls_key: {self._key}"
+        try:
+            # Without a password OpenSSL would ask the terminal for one.
+            context.load_cert_chain(self._certificate, self._key, password=lambda: "")
+        except ssl.SSLError as error:
+            if error.reason == "KEY_VALUES_MISMATCH":
+                text = f"{key} is not the key of {self._certificate}; put the two there that belong together"
+            else:
+                text = f"{key} is no whole PEM file without a passphrase; put the key there again"
+            raise ConfigurationError(text) from None
+        except OSError as error:
+            raise ConfigurationError(f"{key}: {error.strerror}; name a PEM file that can be read") from None
+        _log.info("TLS: %s is good until %s", self._certificate, until)
+
+    def _whole_certificate(self) -> str:
+        """Check the certificate without its key, and return until when it is good."""
+        certificate = f"server.tls_certificate: {self._certificate}"
+        try:
+            with open(self._certificate, "rb") as file:
+                first, *_ = x509.load_pem_x509_certificates(file.read())
+            # OpenSSL does not say which of two files is broken; here it reads one.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(self._certificate)
+        except (ssl.SSLError, ValueError):
+            raise ConfigurationError(f"{certificate} is no whole PEM file; put the certificate there again") from None
+        except OSError as error:
+            raise ConfigurationError(f"{certificate}: {error.strerror}; name a PEM file that can be read") from None
+        return first.not_valid_after_utc.isoformat()
+
+    def _check_name(self, _: object, name: str | None, __: object) -> int | None:
+        """Let nobody in who asks for another server (RFC 9325 section 3.7, against ALPACA); no name is no other one."""
+        if name is None or name.lower() in self._names:
+            return None
+        now = time.monotonic()
+        if now >= self._told_at + _QUIET:
+            self._told_at = now
+            _log.info("TLS: a client asked for %.100r; server.allowed_hosts does not have it", name)
+        return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
 
 
 def tls(settings: Settings) -> ssl.SSLContext | None:
-    """Return the context of the configured certificate, which the settings have tried, or `None` without one."""
-    server = settings.server
-    if not server.tls:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2 if server.tls_minimum == "1.2" else ssl.TLSVersion.TLSv1_3
-    context.set_ciphers(_CIPHERS)
-    context.set_alpn_protocols(["http/1.1"])
-    # Without a password OpenSSL would ask the terminal for one.
-    context.load_cert_chain(server.tls_certificate, server.tls_key, password=lambda: "")
-    return context
+    """Return the context of the configured certificate, or `None` without one."""
+    return Certificates(settings).context if settings.server.tls else None

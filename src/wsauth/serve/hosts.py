@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 
+from wsauth.core.request import host_name
 from wsauth.integrations.asgi.types import App, Receive, Scope, Send
-from wsauth.serve.heads import host_name
 from wsauth.serve.problems import answer
 
 __all__ = ["Hosts"]

@@ -2,7 +2,7 @@
 
 uvicorn has no limit and no deadline for heads, takes what its parser takes, starts the application before the body is
 there, lets trailers become headers, and loses what comes behind a handshake. Here the parser gets a head only when it
-is whole and checked (`wsauth.serve.heads`), the application a request only with its whole body, and the next request
+is whole and checked (`wsauth.core.request`), the application a request only with its whole body, and the next request
 waits until the last one is answered, so that nothing is ever answered out of order.
 """
 
@@ -17,25 +17,29 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from wsauth.serve.heads import BODY_LIMIT, CHUNKED, END, BadHead, read
-from wsauth.serve.problems import problem, response
-from wsauth.serve.websocket_protocol import WebSocketProtocol
+from wsauth.core.request import BODY_LIMIT, CHUNKED, END, BadHead, Request, plain, read
+from wsauth.gateway.responses import problem, response
 
 __all__ = ["HttpProtocol", "protocol"]
 
 _LINGER: Final = 0.5
 """Seconds that a refused peer may go on sending, so that the refusal is not lost in a reset (RFC 9112 section 9.6)."""
-TIMEOUT, BODY_TOO_LARGE, HEAD_TOO_LARGE, BAD_REQUEST = 408, 413, 431, 400
+TIMEOUT, BODY_TOO_LARGE, HEAD_TOO_LARGE, BAD_REQUEST, NOT_FOUND = 408, 413, 431, 400, 404
 
 
-def protocol(head_limit: int, timeout: float) -> Callable[..., asyncio.Protocol]:
+Upgrade = Callable[[Any, Request, bytes, str], None]
+"""Takes a transport, the handshake that came on it, what came behind that, and the peer's address."""
+
+
+def protocol(head_limit: int, timeout: float, upgrade: Upgrade | None) -> Callable[..., "HttpProtocol"]:
     """Return what makes a protocol for each connection.
 
     Args:
         head_limit: bytes of a request's head.
         timeout: seconds until a head is whole, from the accept or the last answer; again until the body is.
+        upgrade: takes a WebSocket handshake, also one on a connection that was used before; `None` where there are none.
     """
-    return partial(HttpProtocol, head_limit, timeout)
+    return partial(HttpProtocol, head_limit, timeout, upgrade)
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -45,6 +49,7 @@ class HttpProtocol(HttpToolsProtocol):
         self,
         head_limit: int,
         timeout: float,
+        upgrade: Upgrade | None,
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
@@ -53,6 +58,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._head_limit = head_limit
         self._timeout = timeout
+        self._upgrade = upgrade
         self._received = bytearray()
         self._searched = 0
         self._body = 0
@@ -60,7 +66,6 @@ class HttpProtocol(HttpToolsProtocol):
         self._size = 0
         """Bytes of the body that are here."""
         self._head_read = False
-        self._upgrading = False
         self._waiting: ASGI3Application | None = None
         self._served = False
         self._over = False
@@ -114,10 +119,13 @@ class HttpProtocol(HttpToolsProtocol):
             return False
         self._settle()
         self._body, self._size, self._head_read = head.body, 0, False
-        self._upgrading, self._served = head.websocket, True
+        self._served = True
+        if head.websocket:
+            self._hand_over(head)
+            return False
         if head.body:
             self._expect()
-        return self._feed(head.raw)
+        return self._feed(plain(head))
 
     def _give_body(self) -> None:
         part = bytes(self._received if self._body == CHUNKED else self._received[: self._body])
@@ -130,11 +138,7 @@ class HttpProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._over = True
-            if self._upgrading:
-                self.handle_websocket_upgrade()
-            else:
-                self.refuse(BAD_REQUEST, "the request asks for a tunnel")
+            self.refuse(BAD_REQUEST, "the request asks for a tunnel")
         except httptools.HttpParserError:
             self.refuse(BAD_REQUEST, "the request is not HTTP/1.1")
         return not self._over
@@ -220,11 +224,14 @@ class HttpProtocol(HttpToolsProtocol):
 
     # The upgrade.
 
-    def handle_websocket_upgrade(self) -> None:
-        """Hand the connection over, with what came behind the handshake (uvicorn drops that)."""
+    def _hand_over(self, head: Request) -> None:
+        """Hand the connection over, with what came behind the handshake."""
+        if self._upgrade is None:
+            self.refuse(NOT_FOUND, "there are no WebSockets here")
+            return
+        self._over = True
+        self.connections.discard(self)
         self.flow.resume_reading()
-        super().handle_websocket_upgrade()
-        protocol = self.transport.get_protocol()
-        if isinstance(protocol, WebSocketProtocol) and self._received:
-            protocol.data_received(bytes(self._received))
+        rest = bytes(self._received)
         self._received.clear()
+        self._upgrade(self.transport, head, rest, self.client[0] if self.client else "")

@@ -8,21 +8,24 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable, Generator
+from contextlib import AsyncExitStack
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import uvicorn
 import uvloop
 
-from wsauth.core.units import size
+from wsauth.core.peers import Peers
+from wsauth.gateway import Gateway
+from wsauth.gateway.configured import upstreams_of
 from wsauth.integrations.asgi.types import App
 from wsauth.serve.application import Application, Factory
-from wsauth.serve.certificates import HSTS, tls
+from wsauth.serve.certificates import HSTS, Certificates
 from wsauth.serve.hosts import Hosts
-from wsauth.serve.http_protocol import protocol
+from wsauth.serve.http_protocol import Upgrade, protocol
 from wsauth.serve.listening import Listening
+from wsauth.serve.local import LocalServers
 from wsauth.serve.proxies import Proxies
-from wsauth.serve.websocket_protocol import WebSocketProtocol
 from wsauth.settings import Settings
 from wsauth.settings.server import is_loopback
 
@@ -31,9 +34,6 @@ __all__ = ["GRACE", "serve"]
 _log: Final = logging.getLogger("wsauth")
 GRACE: Final = 5
 """Seconds beyond `drain_timeout` that the application's drain may take, and again for what is still being answered."""
-_MESSAGES: Final = 4
-"""How many times the largest message uvicorn takes: wsauth's own limit answers first, with its code."""
-_SMALLEST: Final = 262_144
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _THRESHOLDS: Final = (50_000, 20, 100)
 """Of the garbage collector: a full collection over many connections stops the loop for a fifth of a second."""
@@ -47,6 +47,7 @@ class Process:
         settings: the configuration.
         listening: its sockets.
         accepting: called once when connections are accepted.
+        stopping: called once when nothing is accepted any more.
         hurry: called with the exit status on a second signal; `None` where only the parent decides about that.
     """
 
@@ -56,45 +57,78 @@ class Process:
         settings: Settings,
         listening: Listening,
         accepting: Callable[[], None],
+        stopping: Callable[[], None],
         hurry: Callable[[int], None] | None,
     ) -> None:
         self._application = application
         self._settings = settings
         self._listening = listening
         self._accepting = accepting
+        self._stopping = stopping
         self._hurry = hurry
         self._stop = asyncio.Event()
+        self._certificates = Certificates(settings) if settings.server.tls else None
 
     async def run(self) -> None:
         """Serve until a signal, and end in order."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._signalled, 0)
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)
         if self._hurry is not None:
             loop.add_signal_handler(signal.SIGINT, self._signalled, 128 + signal.SIGINT)
         try:
-            await self._application.start()
-            _settle_memory()
-            servers = self._servers()
-            async with asyncio.TaskGroup() as serving:
-                for server in servers:
-                    serving.create_task(server.serve())
-                for server in servers:
-                    await server.accepts.wait()
-                self._accepting()
-                await self._stop.wait()
-                for server in servers:
-                    server.refuse()
-                self._listening.close()
-                await self._drain()
-                for server in servers:
-                    server.should_exit = True
+            async with AsyncExitStack() as until:
+                await self._run(until)
         finally:
             await self._application.aclose()
+
+    async def _run(self, until: AsyncExitStack) -> None:
+        application, settings = self._application, self._settings
+        compression = any(route.compression for route in settings.routes)
+        local = LocalServers(application.applications, application.guard, compression=compression)
+        until.callback(local.close)
+        gateway = self._gateway(local.urls)
+        until.callback(gateway.stop)
+        await application.start()
+        await gateway.start()
+        _settle_memory()
+        servers = self._servers(gateway)
+        async with asyncio.TaskGroup() as serving:
+            for inner in local.servers:
+                serving.create_task(inner.serve())
+            await local.ready()
+            for server in servers:
+                serving.create_task(server.serve())
+            for server in servers:
+                await server.accepts.wait()
+            following = serving.create_task(self._follow(servers))
+            self._accepting()
+            await self._stop.wait()
+            self._stopping()
+            following.cancel()
+            gateway.refuse()
+            for server in servers:
+                server.refuse()
+            self._listening.close()
+            await self._drain()
+            for each in (*servers, *local.servers):
+                each.should_exit = True
 
     def _signalled(self, status: int) -> None:
         if self._stop.is_set() and self._hurry is not None:
             self._hurry(status)
         self._stop.set()
+
+    async def _follow(self, servers: "list[Server]") -> None:
+        """Use certificates that are new, for whoever connects from then on."""
+        if self._certificates is None:
+            return
+
+        async def use(context: ssl.SSLContext) -> None:
+            for server in servers:
+                await server.use(context)
+
+        await self._certificates.follow(use)
 
     async def _drain(self) -> None:
         within = self._settings.server.drain_timeout
@@ -104,15 +138,40 @@ class Process:
         except TimeoutError:
             _log.warning("not every socket was closed within server.drain_timeout; the rest is cut")
 
-    def _servers(self) -> "list[Server]":
+    @property
+    def _names(self) -> frozenset[str]:
+        return self._settings.allowed_hosts(urlsplit(self._listening.urls.public).port)
+
+    @property
+    def _exposed(self) -> bool:
+        """Whether other machines come in without TLS of ours, so that only proxies may."""
+        server = self._settings.server
+        return bool(server.proxies) and not is_loopback(server.host) and not server.tls
+
+    @property
+    def _headers(self) -> list[tuple[str, str]]:
+        return [HSTS] if self._certificates or self._settings.server.trusted_proxies else []
+
+    def _gateway(self, local: dict[str, str]) -> Gateway:
+        server = self._settings.server
+        return Gateway(
+            self._application.guard,
+            upstreams_of(self._settings, local),
+            peers=Peers(server.proxies, only=self._exposed),
+            hosts=self._names,
+            sign=self._application.assertion,
+            head_limit=server.max_request_head,
+            request_timeout=server.request_timeout,
+            headers=[(name.lower().encode(), value.encode()) for name, value in self._headers],
+        )
+
+    def _servers(self, gateway: Gateway) -> "list[Server]":
         server, listening = self._settings.server, self._listening
-        context = tls(self._settings)
-        names = self._settings.allowed_hosts(urlsplit(listening.urls.public).port)
-        public: App = Hosts(self._application.public, names, "server.allowed_hosts")
+        context = self._certificates.context if self._certificates else None
+        public: App = Hosts(self._application.public, self._names, "server.allowed_hosts")
         if server.proxies:
-            exposed = not is_loopback(server.host) and not server.tls
-            public = Proxies(public, server.proxies, only=exposed)
-        made = [Server(public, listening.public, self._settings, context, bool(context or server.trusted_proxies))]
+            public = Proxies(public, server.proxies, only=self._exposed)
+        made = [Server(public, listening.public, self._settings, context, self._headers, gateway)]
         if listening.admin is not None:
             # A unix socket is out of a browser's reach, and its Host means nothing.
             admin = self._application.admin
@@ -120,17 +179,31 @@ class Process:
             if isinstance(address, tuple):
                 admin = Hosts(admin, {*_LOOPBACK, address[0]}, "admin.listen")
             context = context if listening.urls.admin.startswith("https:") else None
-            made.append(Server(admin, listening.admin, self._settings, context, context is not None))
+            made.append(Server(admin, listening.admin, self._settings, context, [HSTS] if context else [], None))
         return made
 
 
 class Server(uvicorn.Server):
-    """Be uvicorn on one listening socket, with our protocols and without its signals."""
+    """Be uvicorn on one listening socket, with our protocol and without its signals.
+
+    Args:
+        app: answers HTTP.
+        listener: the socket.
+        settings: the configuration.
+        context: of TLS, where it is spoken there.
+        headers: of every answer.
+        gateway: takes WebSockets, and on plain TCP accepts; `None` where there are none.
+    """
 
     def __init__(
-        self, app: App, listener: socket.socket, settings: Settings, context: ssl.SSLContext | None, hsts: bool
+        self,
+        app: App,
+        listener: socket.socket,
+        settings: Settings,
+        context: ssl.SSLContext | None,
+        headers: list[tuple[str, str]],
+        gateway: Gateway | None,
     ) -> None:
-        largest = max((size(route.max_message, "max_message") for route in settings.routes), default=0)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -140,18 +213,19 @@ class Server(uvicorn.Server):
                 proxy_headers=False,
                 interface="asgi3",
                 lifespan="off",
-                ws=WebSocketProtocol,
-                ws_max_size=max(_SMALLEST, _MESSAGES * largest),
-                ws_per_message_deflate=False,
+                ws="none",
                 timeout_graceful_shutdown=GRACE,
-                headers=[HSTS] if hsts else [],
+                headers=headers,
             )
         )
         self.accepts = asyncio.Event()
         self._listener = listener
         self._context = context
         self._timeout = settings.server.request_timeout
-        self._protocol = protocol(settings.server.max_request_head, self._timeout)
+        self._gateway = gateway
+        upgrade: Upgrade | None = gateway.take_transport if gateway is not None else None
+        self._protocol = protocol(settings.server.max_request_head, self._timeout, upgrade)
+        self._arriving: set[asyncio.Task[None]] = set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -159,9 +233,28 @@ class Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept, or have the gateway accept and hand over what is HTTP."""
+        self.servers = []
+        if self._gateway is not None and self._context is None:
+            self._gateway.listen(self._listener, self._hand_over)
+        else:
+            await self._accept()
+        self.started = True
+        self.accepts.set()
+
+    async def use(self, context: ssl.SSLContext) -> None:
+        """Speak TLS with this from now on; whoever is connected goes on."""
+        if self._context is not None:
+            self._context = context
+            before, self.servers = self.servers, []
+            await self._accept()
+            for server in before:
+                server.close()
+
+    async def _accept(self) -> None:
         """Accept, with a deadline for the TLS handshake too (uvicorn has a minute)."""
         loop: Any = asyncio.get_running_loop()  # uvloop's, which knows more than asyncio's type says
-        options: dict[str, Any] = {"sock": self._listener, "backlog": 2048, "ssl": self._context}
+        options: dict[str, Any] = {"sock": self._listener.dup(), "backlog": 2048, "ssl": self._context}
         if self._context is not None:
             options["ssl_handshake_timeout"] = self._timeout
         if self._listener.family == socket.AF_UNIX:
@@ -169,14 +262,24 @@ class Server(uvicorn.Server):
             made = await loop.create_unix_server(self._made, **options, cleanup_socket=False)
         else:
             made = await loop.create_server(self._made, **options)
-        self.servers = [made]
-        self.started = True
-        self.accepts.set()
+        self.servers.append(made)
 
     def refuse(self) -> None:
         """Accept no more."""
         for server in self.servers:
             server.close()
+
+    def _hand_over(self, connection: socket.socket, received: bytes) -> None:
+        """Take a socket that speaks HTTP, with what was read from it."""
+        task = asyncio.get_running_loop().create_task(self._arrive(connection, received))
+        self._arriving.add(task)
+        task.add_done_callback(self._arriving.discard)
+
+    async def _arrive(self, connection: socket.socket, received: bytes) -> None:
+        connection.setblocking(False)
+        with contextlib.suppress(OSError):
+            _, made = await asyncio.get_running_loop().connect_accepted_socket(self._made, connection)
+            made.data_received(received)
 
     def _made(self) -> asyncio.Protocol:
         return self._protocol(config=self.config, server_state=self.server_state, app_state={})
@@ -188,6 +291,7 @@ def serve(
     listening: Listening,
     *,
     accepting: Callable[[], None],
+    stopping: Callable[[], None] = lambda: None,
     hurry: Callable[[int], None] | None = None,
     first: Callable[[], None] = lambda: None,
 ) -> int:
@@ -198,13 +302,14 @@ def serve(
         factory: makes the application.
         listening: the sockets.
         accepting: called once when connections are accepted.
+        stopping: called once when nothing is accepted any more.
         hurry: called with the exit status on a second signal; without it only the parent decides about that.
         first: called in the loop before anything else.
     """
 
     async def live() -> None:
         first()
-        await Process(factory.build(settings, listening.urls), settings, listening, accepting, hurry).run()
+        await Process(factory.build(settings, listening.urls), settings, listening, accepting, stopping, hurry).run()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(live())

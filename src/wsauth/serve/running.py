@@ -8,9 +8,11 @@ from contextlib import ExitStack
 
 from wsauth.errors import ConfigurationError
 from wsauth.serve.application import imported
+from wsauth.serve.files import Capacity, local_ports, raise_limit
 from wsauth.serve.listening import Listening, listen
 from wsauth.serve.logs import configure
-from wsauth.serve.process import serve
+from wsauth.serve.notify import ServiceManager
+from wsauth.serve.process import GRACE, serve
 from wsauth.serve.supervisor import MISCONFIGURED, Supervisor
 from wsauth.settings import Settings
 
@@ -30,9 +32,10 @@ def run(settings: Settings, factory: str) -> int:
         The exit status: 0 after a signal, 2 for a configuration that cannot work, 1 for any other failure.
     """
     configure()
+    manager = ServiceManager.taken()
     try:
         with ExitStack() as until:
-            return _run(settings, factory, until)
+            return _run(settings, factory, manager, until)
     except ConfigurationError as error:
         sys.stderr.write(f"wsauth: {error}\n")
         return MISCONFIGURED
@@ -43,29 +46,38 @@ def run(settings: Settings, factory: str) -> int:
         return 1
 
 
-def _run(settings: Settings, factory: str, until: ExitStack) -> int:
+def _run(settings: Settings, factory: str, manager: ServiceManager, until: ExitStack) -> int:
+    upstreams = [url for route in settings.routes for url in route.upstreams]
+    capacity = Capacity(raise_limit(), settings.server.workers, upstreams, local_ports())
     listening = listen(settings, until)
     made = imported(factory)
     for line in made.prepare(settings):
         sys.stderr.write(f"{line}\n")
 
     def accepting() -> None:
-        _announce(settings, listening)
+        _announce(settings, listening, capacity)
+        manager.ready(f"listening on {listening.urls.public}")
+
+    def stopping() -> None:
+        manager.stopping(settings.server.drain_timeout + 3 * GRACE, "draining")
 
     if settings.server.workers > 1:
-        return asyncio.run(Supervisor(settings, factory, listening, accepting).run())
+        return asyncio.run(Supervisor(settings, factory, listening, accepting, stopping).run())
 
     def hurry(status: int) -> None:
         until.close()
         os._exit(status)
 
-    return serve(settings, made, listening, accepting=accepting, hurry=hurry)
+    return serve(settings, made, listening, accepting=accepting, stopping=stopping, hurry=hurry)
 
 
-def _announce(settings: Settings, listening: Listening) -> None:
+def _announce(settings: Settings, listening: Listening, capacity: Capacity) -> None:
     lines = [f"wsauth is listening on {listening.urls.public}"]
     if listening.urls.admin:
         lines.append(f"  admin: {listening.urls.admin}")
+    lines += [f"  {line}" for line in capacity.lines()]
+    if capacity.warning():
+        lines.append(f"warning: {capacity.warning()}")
     lines.append(f"  store: {settings.store.path.absolute()}")
     sys.stderr.write("\n".join(lines) + "\n")
     sys.stderr.flush()

@@ -42,13 +42,22 @@ class Supervisor:
         factory: `package.module:name`.
         listening: the sockets that they share.
         accepting: called once when all of them accept connections.
+        stopping: called when they are asked to end.
     """
 
-    def __init__(self, settings: Settings, factory: str, listening: Listening, accepting: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        factory: str,
+        listening: Listening,
+        accepting: Callable[[], None],
+        stopping: Callable[[], None],
+    ) -> None:
         self._count = settings.server.workers
         self._patience = settings.server.drain_timeout + 3 * GRACE
         self._listening = listening
         self._accepting = accepting
+        self._stopping = stopping
         self._workers: set[Process] = set()
         self._ready: set[int] = set()
         self._stop = asyncio.Event()
@@ -61,7 +70,9 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGTERM, self._signalled, 0)
         loop.add_signal_handler(signal.SIGINT, self._signalled, 128 + signal.SIGINT)
         slots = [asyncio.create_task(self._keep(number)) for number in range(self._count)]
+        loop.add_signal_handler(signal.SIGHUP, self._send, signal.SIGHUP)
         await self._stop.wait()
+        self._stopping()
         self._listening.close()
         self._send(signal.SIGTERM)
         _, late = await asyncio.wait(slots, timeout=self._patience)

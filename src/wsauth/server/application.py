@@ -9,9 +9,8 @@ from typing import Any, Final, cast
 
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
-from wsauth.core.routes import Policy
 from wsauth.errors import ConfigurationError
 from wsauth.guard.configured import backend_of, guard_of
 from wsauth.integrations.asgi import WebSocketAuthMiddleware
@@ -22,11 +21,13 @@ from wsauth.server.pages import page_routes
 from wsauth.server.plane import Plane, Urls, port_of, somebody
 from wsauth.server.problems import Problems, no_store
 from wsauth.server.sites import Sites
+from wsauth.services.connections.connection import Connection
 from wsauth.settings import Settings
 
 __all__ = ["ControlPlane", "public_api"]
 
 _ECHO: Final = "echo"
+_ASGI: Final = "asgi:"
 
 
 class ControlPlane:
@@ -47,33 +48,31 @@ class ControlPlane:
         local = backend.local
         if local is None:
             raise ConfigurationError("the server needs its own users")
-        self._guard = guard_of(settings, backend, port=port)
+        self.guard = guard_of(settings, backend, port=port)
         self._draining = False
-        self.plane = Plane(settings, self._guard, local, urls, draining=lambda: self._draining)
-        self._http = public_api(self.plane, pages)
-        self._upstreams = _upstreams(settings)
+        self.plane = Plane(settings, self.guard, local, urls, draining=lambda: self._draining)
+        self.applications: Mapping[str, ASGIApp] = _applications(settings)
         self.admin: ASGIApp = admin_api(self.plane)
-        self.public: ASGIApp = WebSocketAuthMiddleware(self._answer, guard=self._guard)
+        self.public: ASGIApp = WebSocketAuthMiddleware(public_api(self.plane, pages), guard=self.guard)
+        self._assertions = local.assertions
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            policy: Policy = scope["wsauth"].machine.policy
-            await self._upstreams[policy.path](scope, receive, send)
-        else:
-            await self._http(scope, receive, send)
+    def assertion(self, connection: Connection, audience: str) -> str | None:
+        """Return what tells an upstream who a connection is; `None` where nobody else could verify it."""
+        who, what = connection.identity, connection.permissions
+        return self._assertions.sign(who, what, audience=audience, connection_id=connection.id)
 
     async def start(self) -> None:
         """Open the store and read the feed."""
-        await self._guard.start()
+        await self.guard.start()
 
     async def drain(self, within: float) -> None:
         """Close every socket, spread over so many seconds, for a restart."""
         self._draining = True
-        await self._guard.connections.drain(within)
+        await self.guard.connections.drain(within)
 
     async def aclose(self) -> None:
         """Let go of everything."""
-        await self._guard.aclose()
+        await self.guard.aclose()
 
 
 def public_api(plane: Plane, pages: Callable[[Plane], APIRouter] = page_routes) -> ASGIApp:
@@ -111,14 +110,18 @@ def public_api(plane: Plane, pages: Callable[[Plane], APIRouter] = page_routes) 
     )
 
 
-def _upstreams(settings: Settings) -> Mapping[str, ASGIApp]:
-    return {route.path: _upstream(route.path, route.upstream) for route in settings.routes}
+def _applications(settings: Settings) -> Mapping[str, ASGIApp]:
+    """Return what answers WebSockets in this process: the echo, and applications that are named."""
+    found: dict[str, ASGIApp] = {}
+    for route in settings.routes:
+        for name in route.upstreams:
+            if name not in found and (name == _ECHO or name.startswith(_ASGI)):
+                found[name] = echo if name == _ECHO else _imported(route.path, name)
+    return found
 
 
-def _upstream(path: str, name: str) -> ASGIApp:
-    if name == _ECHO:
-        return echo
-    module, _, attribute = name.removeprefix("asgi:").partition(":")
+def _imported(path: str, name: str) -> ASGIApp:
+    module, _, attribute = name.removeprefix(_ASGI).partition(":")
     sys.path.insert(0, str(Path.cwd()))
     try:
         return cast("ASGIApp", getattr(import_module(module), attribute))

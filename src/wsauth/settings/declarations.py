@@ -3,7 +3,8 @@
 import json
 from collections.abc import Collection, Iterator
 from functools import reduce
-from typing import Any, Final, Literal, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -12,7 +13,7 @@ from wsauth.settings.keys import HIDDEN, Kind
 from wsauth.settings.settings import Settings
 from wsauth.settings.sources import Place
 
-__all__ = ["field_at", "is_secret", "kind", "known", "tables", "toml", "type_at", "written"]
+__all__ = ["field_at", "is_secret", "key_at", "kind", "known", "listed", "tables", "toml", "type_at", "written"]
 
 _KINDS: Final[dict[Any, str]] = {bool: "true or false", int: "whole number", str: "text"}
 
@@ -29,14 +30,27 @@ def type_at(place: Place) -> Any:
     return reduce(_inside, place, Settings)
 
 
-def field_at(place: Place) -> FieldInfo | None:
-    """Return the innermost key on the way to a place; None where there is no key."""
+def key_at(place: Place) -> tuple[str, FieldInfo] | None:
+    """Return name and declaration of the innermost key on the way to a place; None where there is no key."""
     found, outer = None, Settings
     for part in place:
         if _is_model(outer):
-            found = outer.model_fields.get(str(part))
+            field = outer.model_fields.get(str(part))
+            found = None if field is None else (str(part), field)
         outer = _inside(outer, part)
     return found
+
+
+def field_at(place: Place) -> FieldInfo | None:
+    """Return the declaration of the innermost key on the way to a place; None where there is no key."""
+    found = key_at(place)
+    return None if found is None else found[1]
+
+
+def listed(declared: Any) -> Any:
+    """Return the type of list that may stand where this type is declared; None where no list may."""
+    choices = (declared, *get_args(declared)) if get_origin(declared) is UnionType else (declared,)
+    return next((choice for choice in choices if get_origin(choice) is tuple), None)
 
 
 def known(place: Place) -> Collection[str]:
@@ -58,15 +72,21 @@ def kind(field: FieldInfo) -> str:
     return named[-1] if named else _KINDS[field.annotation]
 
 
-def written(name: str, field: FieldInfo) -> str:
-    """Return a key and its default, or an example of it, as a line of the file."""
-    value = field.examples[0] if field.is_required() and field.examples else field.get_default()
+def written(name: str, field: FieldInfo, *, example: bool = False) -> str:
+    """Return a key and its default as a line of the file; an example where there is no default, or one is asked for."""
+    value = field.examples[0] if field.examples and (example or field.is_required()) else field.get_default()
     return f"{name} = {toml(value)}"
 
 
 def toml(value: Any) -> str:
-    """Return a text, number, truth value or list of them in TOML."""
+    """Return a text, number, truth value, list or table of them in TOML."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_key(name)} = {toml(entry)}' for name, entry in value.items())}}}"
     return json.dumps(value, ensure_ascii=False)
+
+
+def _key(name: str) -> str:
+    return name if name.isascii() and name.isidentifier() else toml(name)
 
 
 def _is_model(annotation: Any) -> bool:
@@ -77,6 +97,10 @@ def _inside(outer: Any, part: str | int) -> Any:
     if _is_model(outer):
         field = outer.model_fields.get(str(part))
         return None if field is None else field.annotation
-    if get_origin(outer) is tuple and isinstance(part, int):
-        return get_args(outer)[0]
-    return get_args(outer)[1] if get_origin(outer) is dict else None
+    if isinstance(part, int) and (several := listed(outer)) is not None:
+        return _bare(get_args(several)[0])
+    return _bare(get_args(outer)[1]) if get_origin(outer) is dict else None
+
+
+def _bare(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_origin
 
 from wsauth.errors import ConfigurationError
-from wsauth.settings.declarations import field_at, is_secret, type_at
+from wsauth.settings.declarations import field_at, is_secret, listed, type_at
 from wsauth.settings.later import default_of
 from wsauth.settings.settings import DEFAULT_ROUTES
 from wsauth.settings.sources import Place, Sources, dotted
+from wsauth.settings.upstreams import UNIX
 
 __all__ = ["overlay", "override", "secret"]
 
@@ -24,7 +25,9 @@ _OPTIONS: Final[dict[str, Place]] = {
     "store": ("store", "url"),
     "workers": ("server", "workers"),
 }
-_SQLITE: Final = "sqlite:///"
+_UPSTREAM: Final[Place] = ("routes", 0, "upstream")
+_FILES: Final = ("sqlite:///", UNIX)
+"""What a path follows."""
 
 
 def secret(environ: Mapping[str, str], name: str) -> str | None:
@@ -73,14 +76,14 @@ def override(data: dict[str, Any], options: Mapping[str, object], sources: Sourc
         if value is None:
             continue
         if option == "upstream":
-            _serve_everything(data, str(value), sources)
+            _serve_everything(data, _from_here(_read(str(value), type_at(_UPSTREAM))), sources)
             continue
         place = _OPTIONS[option]
         read = _read(value, type_at(place)) if isinstance(value, str) else value
         _put(data, place, _from_here(read) if option == "store" else read, f"--{option}", sources)
 
 
-def _serve_everything(data: dict[str, Any], upstream: str, sources: Sources) -> None:
+def _serve_everything(data: dict[str, Any], upstream: str | list[str], sources: Sources) -> None:
     routes = [] if data["routes"] == DEFAULT_ROUTES else data["routes"]
     if isinstance(routes, list) and all(isinstance(route, dict) for route in routes):
         if not any(route.get("path") == "/*" for route in routes):
@@ -89,10 +92,15 @@ def _serve_everything(data: dict[str, Any], upstream: str, sources: Sources) -> 
         sources.named |= {("routes", at, "upstream"): "--upstream" for at in range(len(routes))}
 
 
-def _from_here(url: Any) -> Any:
-    """Return the URL of a store as seen from the working directory, where the command line was written."""
-    path = url.removeprefix(_SQLITE) if isinstance(url, str) else ""
-    return _SQLITE + str(Path.cwd() / path) if path and path != url and not path.startswith(":") else url
+def _from_here(value: Any) -> Any:
+    """Return a URL, or a list of them, with its path as seen from the working directory, where it was written."""
+    if isinstance(value, list):
+        return [_from_here(entry) for entry in value]
+    for start in _FILES:
+        path = value.removeprefix(start) if isinstance(value, str) else ""
+        if path and path != value and not path.startswith(":"):
+            return start + str(Path.cwd() / path)
+    return value
 
 
 def _order(name: str) -> tuple[str, ...]:
@@ -102,7 +110,7 @@ def _order(name: str) -> tuple[str, ...]:
 def _place(name: str) -> Place:
     place: Place = ()
     for part in name.removeprefix(_PREFIX).lower().split("__"):
-        place = (*place, int(part) if _INDEX.fullmatch(part) and get_origin(type_at(place)) is tuple else part)
+        place = (*place, int(part) if _INDEX.fullmatch(part) and listed(type_at(place)) else part)
     return place
 
 
@@ -115,6 +123,9 @@ def _type(place: Place) -> Any:
 
 def _read(text: str, declared: Any) -> Any:
     """Return what a text stands for where this type is declared; what cannot be read stays a text."""
+    several = listed(declared)
+    if several is not None and several is not declared:
+        return _composed(text.strip(), tuple) if "," in text or text.strip().startswith("[") else text
     declared = get_origin(declared) or declared
     if declared in (None, str, Literal):
         return text
@@ -143,7 +154,7 @@ def _put(data: dict[str, Any], place: Place, value: Any, name: str, sources: Sou
     for at, part in enumerate(place[:-1], 1):
         _check(outer, place[:at], name)
         if part == len(outer) if isinstance(outer, list) else part not in outer:
-            _set(outer, part, [] if get_origin(type_at(place[:at])) is tuple else {})
+            _set(outer, part, [] if listed(type_at(place[:at])) else {})
             sources.named[place[:at]] = name
         outer = outer[part]
     _check(outer, place, name)
@@ -160,7 +171,8 @@ def _check(outer: Any, place: Place, name: str) -> None:
             next_one = dotted((*place[:-1], len(outer)))
             raise ConfigurationError(f"{name}: there is no {dotted(place)}; the next one is {next_one}")
     elif not isinstance(outer, dict):
-        raise ConfigurationError(f"{name}: {dotted(place[:-1])} is no table; remove the variable")
+        kind = "list" if isinstance(part, int) else "table"
+        raise ConfigurationError(f"{name}: {dotted(place[:-1])} is no {kind}; remove the variable")
 
 
 def _set(outer: Any, part: str | int, value: Any) -> None:

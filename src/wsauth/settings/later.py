@@ -10,33 +10,13 @@ __all__ = ["KEYS", "TABLES", "VALUES", "default_of", "settle"]
 TABLES: Final = ("issuers", "limits", "monitoring")
 
 KEYS: Final[dict[str, dict[str, Any]]] = {
-    "server": {"tls_client_ca": ""},
     "store": {"shared": ""},
-    "routes": {
-        "token_in_every_message": False,
-        "on_rights_change": "reconnect",
-        "compression": False,
-        "message_rules": "",
-        "remove_headers": ["X-User", "X-Forwarded-User", "Remote-User"],
-        "forward_claims": {},
-        "assertion": True,
-        "upstream_ca": "",
-        "upstream_certificate": "",
-        "upstream_key": "",
-        "upstream_host": "",
-        "upstream_path": "",
-        "upstream_timeout": "5s",
-        "certificate_subject": "cn",
-    },
+    "routes": {"token_in_every_message": False, "message_rules": ""},
     "passwords": {"require_classes": 0, "minimum_strength": 3, "lockout_after": 10, "lockout_for": "15m"},
 }
 """Table → key → the default, which is taken and changes nothing; every other value is refused."""
 
-VALUES: Final[dict[tuple[str, str], tuple[str, ...]]] = {
-    ("store", "url"): ("postgresql:", "postgresql+", "postgres:"),
-    ("routes", "upstream"): ("ws:", "wss:", "http:", "https:", "unix:"),
-    ("routes", "sources"): ("certificate",),
-}
+VALUES: Final = {("store", "url"): ("postgresql:", "postgresql+", "postgres:")}
 """Table and key → how values begin that come later."""
 
 _LATER: Final = "comes in a later release of wsauth"
@@ -80,16 +60,6 @@ def _settle(place: Place, table: dict[str, Any]) -> None:
 
 
 def _refuse_values(place: Place, beginnings: tuple[str, ...], value: Any) -> None:
-    if place[-1] == "upstream" and isinstance(value, list):
-        raise Problem(place, f'{dotted(place)}: a list of upstreams {_LATER}; write upstream = "echo"')
-    for entry in value if isinstance(value, list) else [value]:
-        for beginning in beginnings:
-            if isinstance(entry, str) and entry.startswith(beginning):
-                raise Problem(place, f"{dotted(place)} with {beginning!r} {_LATER}; {_MENDS[str(place[-1])]}")
-
-
-_MENDS: Final = {
-    "url": 'write url = "sqlite:///wsauth.db"',
-    "upstream": 'write upstream = "echo", or "asgi:package.module:app"',
-    "sources": "remove it",
-}
+    for beginning in beginnings:
+        if isinstance(value, str) and value.startswith(beginning):
+            raise Problem(place, f'{dotted(place)} with {beginning!r} {_LATER}; write url = "sqlite:///wsauth.db"')

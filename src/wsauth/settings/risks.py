@@ -11,6 +11,7 @@ from wsauth.core.units import seconds, size
 from wsauth.settings.routes import Route
 from wsauth.settings.server import is_loopback, is_wildcard
 from wsauth.settings.settings import Settings
+from wsauth.settings.upstreams import is_network, is_remote
 
 __all__ = ["warnings"]
 
@@ -35,7 +36,8 @@ def warnings(settings: Settings, file: Path | None = None) -> list[str]:
     """
     found = [*_server(settings), *_pages(settings), *_tokens(settings), *_rest(settings)]
     for at, route in enumerate(settings.routes):
-        found += _route(f"routes[{at}]", route)
+        name = f"routes[{at}]"
+        found += [*_route(name, route), *_upstreams(name, route), *_unproven(name, route, settings.tokens.algorithm)]
     return found + list(_files(settings, file))
 
 
@@ -51,6 +53,8 @@ def _server(settings: Settings) -> Iterator[str]:
         yield "server.public_url is empty while every address is listened on: only loopback names are answered"
     elif not server.public_url and server.trusted_proxies:
         yield "server.public_url is empty behind a proxy: other names get 421, and their pages are refused"
+    if server.tls_client_ca and not any("certificate" in route.sources for route in settings.routes):
+        yield 'server.tls_client_ca keeps nobody out: no route takes certificates; write "certificate" into its sources'
     if _is_plain(server.public_url):
         yield "server.public_url begins with http: whoever is on the way reads passwords, tokens and messages"
 
@@ -101,6 +105,34 @@ def _route(name: str, route: Route) -> Iterator[str]:
     for key in ("max_message", "max_unauthenticated_message"):
         if not size(getattr(route, key), key):
             yield f"{name}.{key} is off: one client can fill the memory"
+    if route.compression:
+        yield (
+            f"{name}.compression = true: max_message counts compressed bytes, so a small message may become a large "
+            "one upstream, and the length of messages that hold a secret and a stranger's text tells of both (CRIME)"
+        )
+    if route.on_rights_change == "keep":
+        yield f'{name}.on_rights_change = "keep": an upstream goes on to act by rights that were taken away'
+
+
+def _upstreams(name: str, route: Route) -> Iterator[str]:
+    plain = [each for each in route.upstreams if each.startswith("ws:") and is_remote(each)]
+    if plain:
+        yield (
+            f"{name}.upstream = {', '.join(plain)}: whoever is on the way reads and changes messages, and from whom "
+            "they are; wss:// cannot be changed"
+        )
+
+
+def _unproven(name: str, route: Route, algorithm: str) -> Iterator[str]:
+    """Warn of upstreams that cannot tell us from anybody (ATTACKS GW-17)."""
+    if route.assertion and algorithm == "HS256" and any(map(is_network, route.upstreams)):
+        yield (
+            f'{name}.assertion = true with tokens.algorithm = "HS256": none is sent, since nobody else could verify '
+            "it; an upstream cannot tell us from anybody else who reaches it"
+        )
+    named = {each for each in route.upstreams if each.startswith("wss:")} if route.upstream_certificate else set()
+    if not route.assertion and any(is_remote(each) for each in route.upstreams if each not in named):
+        yield f"{name}.assertion = false: an upstream cannot tell us from anybody else who reaches it"
 
 
 def _files(settings: Settings, file: Path | None) -> Iterator[str]:
@@ -109,6 +141,10 @@ def _files(settings: Settings, file: Path | None) -> Iterator[str]:
         "store.key_file": (settings.store.key_file, _OTHERS, "whoever reads it opens every secret in the store"),
         "store.url": (str(settings.store.path), _OTHERS, "it holds names and password hashes"),
         "server.tls_key": (settings.server.tls_key, _OTHERS, "whoever reads it can pose as this server"),
+        **{
+            f"routes[{at}].upstream_key": (route.upstream_key, _OTHERS, "whoever reads it can pose as this server")
+            for at, route in enumerate(settings.routes)
+        },
         "the configuration": (str(file or ""), _WRITERS, "whoever writes it decides who may come in"),
     }
     for name, (path, bits, risk) in held.items():

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 from wsauth.core.feed import KEPT
 from wsauth.core.origins import ANY
-from wsauth.settings.server import Server, is_loopback
+from wsauth.settings.server import is_loopback
 from wsauth.settings.settings import Settings
-from wsauth.settings.sources import Problem
+from wsauth.settings.sources import Place, Problem, dotted
+from wsauth.settings.upstreams import path_of
 
 __all__ = ["refuse"]
 
@@ -18,41 +19,72 @@ def refuse(settings: Settings) -> None:
     Raises:
         Problem: the first of them.
     """
-    for check in (_tls, _exposed, _admin, _origins, _passwords, _tokens):
+    for check in (_tls, _exposed, _admin, _origins, _certificates, _upstreams, _passwords, _tokens):
         for found in check(settings):
             raise found
 
 
 def _tls(settings: Settings) -> Iterator[Problem]:
     server = settings.server
-    pair = {"tls_certificate": server.tls_certificate, "tls_key": server.tls_key}
-    given = [name for name, file in pair.items() if file]
+    yield from _pair(("server",), tls_certificate=server.tls_certificate, tls_key=server.tls_key)
+    if server.tls_client_ca:
+        place = ("server", "tls_client_ca")
+        if not server.tls:
+            yield Problem(
+                place,
+                "server.tls_client_ca asks for certificates, which takes TLS: write server.tls_certificate and "
+                "server.tls_key too",
+            )
+        yield from _authority(place, server.tls_client_ca)
+
+
+def _pair(outer: Place, **pair: str) -> Iterator[Problem]:
+    """Refuse a certificate without its key, files that cannot be read, and two that do not fit."""
+    places: list[Place] = [(*outer, name) for name in pair]
+    names = [dotted(place) for place in places]
+    given = [(place, file) for place, file in zip(places, pair.values(), strict=True) if file]
     if len(given) == 1:
-        other = next(name for name in pair if name not in given)
-        yield Problem(("server", given[0]), f"server.{given[0]} has no server.{other}: write both or none")
-    for name in given:
-        try:
-            with open(pair[name], "rb"):
-                pass
-        except OSError as error:
-            text = f"server.{name}: {pair[name]}: {error.strerror}; name a PEM file that can be read"
-            yield Problem(("server", name), text)
-    if given and not _fit(server):
-        yield Problem(
-            ("server", "tls_key"),
-            "server.tls_certificate and server.tls_key are no pair of PEM files without a passphrase; name the key of "
-            "that certificate",
-        )
+        place, _ = given[0]
+        other = next(name for name in names if name != dotted(place))
+        yield Problem(place, f"{dotted(place)} has no {other}: write both or none")
+    for place, file in given:
+        yield from _unreadable(place, file)
+    if given and not _fit(*pair.values()):
+        text = " and ".join(names) + " are no pair of PEM files without a passphrase; name the key of that certificate"
+        yield Problem(places[-1], text)
 
 
-def _fit(server: Server) -> bool:
+def _fit(certificate: str, key: str) -> bool:
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
-            server.tls_certificate, server.tls_key, password=lambda: ""
-        )
+        # Without a password OpenSSL would ask the terminal for one.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
     except (ssl.SSLError, ValueError):
         return False
     return True
+
+
+def _authority(place: Place, file: str) -> Iterator[Problem]:
+    """Refuse a file that does not say whom to trust."""
+    yield from _unreadable(place, file)
+    if not _vouches(file):
+        yield Problem(place, f"{dotted(place)}: {file} holds no certificate in PEM; name a file of the authority's")
+
+
+def _vouches(file: str) -> bool:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(file)
+    except ssl.SSLError:
+        return False
+    return context.cert_store_stats()["x509"] > 0
+
+
+def _unreadable(place: Place, file: str) -> Iterator[Problem]:
+    try:
+        with open(file, "rb"):
+            pass
+    except OSError as error:
+        yield Problem(place, f"{dotted(place)}: {file}: {error.strerror}; name a PEM file that can be read")
 
 
 def _exposed(settings: Settings) -> Iterator[Problem]:
@@ -86,6 +118,31 @@ def _origins(settings: Settings) -> Iterator[Problem]:
                 f'{name} = ["*"] lets every page use its visitors\' logins at {route.path}: name the pages, or leave '
                 f'"cookie" out of routes[{at}].sources',
             )
+
+
+def _certificates(settings: Settings) -> Iterator[Problem]:
+    for at, route in enumerate(settings.routes):
+        if "certificate" in route.sources and not settings.server.tls_client_ca:
+            yield Problem(
+                ("routes", at, "sources"),
+                f'routes[{at}].sources has "certificate", and nobody is asked for one: write server.tls_client_ca, or '
+                'leave "certificate" out',
+            )
+
+
+def _upstreams(settings: Settings) -> Iterator[Problem]:
+    for at, route in enumerate(settings.routes):
+        place: Place = ("routes", at)
+        for name in ("upstream_ca", "upstream_certificate", "upstream_key"):
+            if getattr(route, name) and not any(each.startswith("wss://") for each in route.upstreams):
+                text = f"{dotted((*place, name))} is for wss:// upstreams, of which there is none here: remove it"
+                yield Problem((*place, name), text)
+        if route.upstream_path and any(map(path_of, route.upstreams)):
+            text = f"routes[{at}].upstream_path stands beside a path in routes[{at}].upstream: write one of them"
+            yield Problem((*place, "upstream_path"), text)
+        if route.upstream_ca:
+            yield from _authority((*place, "upstream_ca"), route.upstream_ca)
+        yield from _pair(place, upstream_certificate=route.upstream_certificate, upstream_key=route.upstream_key)
 
 
 def _passwords(settings: Settings) -> Iterator[Problem]:

@@ -117,6 +117,11 @@ class Server(Table):
     workers: StrictInt = key(1, "How many processes accept connections.", ge=1)
     tls_certificate: File = key("", "The certificate and its chain, PEM. TLS 1.3 only, unless tls_minimum says other.")
     tls_key: File = key("", "The certificate's private key, PEM, without a passphrase.")
+    tls_client_ca: File = key(
+        "",
+        'Who vouches for client certificates, PEM. Clients are asked for one, and routes with the source "certificate" '
+        "take it. Needs tls_certificate.",
+    )
     tls_minimum: Literal["1.3", "1.2"] = key("1.3", "The oldest TLS version that is spoken.")
     trusted_proxies: Annotated[Names, AfterValidator(_proxies), Kind("list of networks")] = key(
         [],

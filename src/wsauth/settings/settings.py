@@ -13,10 +13,11 @@ from wsauth.settings.keys import Kind, Table, key
 from wsauth.settings.login import Login
 from wsauth.settings.passwords import Passwords
 from wsauth.settings.roles import Roles
-from wsauth.settings.routes import ECHO, Route
+from wsauth.settings.routes import Route
 from wsauth.settings.server import Server, is_loopback, is_wildcard
 from wsauth.settings.store import Store
 from wsauth.settings.tokens import Tokens
+from wsauth.settings.upstreams import ECHO
 
 __all__ = ["DEFAULT_ROUTES", "Settings"]
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Place", "Problem", "Sources", "dotted"]
+__all__ = ["Inside", "Place", "Problem", "Sources", "dotted"]
 
 Place = tuple[str | int, ...]
 """Where a value stands: `("routes", 0, "path")`."""
@@ -26,6 +26,19 @@ class Problem(Exception):
         super().__init__(text)
         self.place = place
         self.text = text
+
+
+class Inside(ValueError):
+    """Say what is wrong inside a key's value, where the whole value is checked at once.
+
+    Args:
+        at: where, seen from the key.
+        text: what is wrong there, and the mend.
+    """
+
+    def __init__(self, at: Place, text: str) -> None:
+        super().__init__(text)
+        self.at = at
 
 
 @dataclass

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from pydantic_core import ErrorDetails
 
-from wsauth.settings.declarations import field_at, is_secret, kind, known, toml, written
+from wsauth.settings.declarations import field_at, is_secret, key_at, kind, known, toml, written
 from wsauth.settings.later import KEYS, TABLES
-from wsauth.settings.sources import Place, Problem, dotted
+from wsauth.settings.sources import Inside, Place, Problem, dotted
 
 __all__ = ["problem"]
 
@@ -18,9 +18,14 @@ _SHOWN: Final = 40
 
 def problem(error: ErrorDetails) -> Problem:
     """Say what pydantic found wrong."""
-    place = error["loc"]
+    place = (*error["loc"], *_inside(error))
     say = _SAY.get(error["type"])
     return Problem(place, say(place, error) if say else f"{dotted(place)}: {error['msg']}{_mend(place)}")
+
+
+def _inside(error: ErrorDetails) -> Place:
+    wrong = error.get("ctx", {}).get("error")
+    return wrong.at if isinstance(wrong, Inside) else ()
 
 
 def _unknown(place: Place, _: ErrorDetails) -> str:
@@ -39,7 +44,7 @@ def _missing(place: Place, _: ErrorDetails) -> str:
 def _meant(place: Place, error: ErrorDetails) -> str:
     """Take the text of our own check, which begins with the key's name."""
     text = str(error["ctx"]["error"])
-    name = str(place[-1])
+    name = _name(place)
     text = text.removeprefix(name) if text.startswith((f"{name} ", f"{name}:")) else f": {text}"
     mended = any(mend in text for mend in ("write", "known are"))
     return f"{dotted(place)}{text}{'' if mended else _mend(place) or '; remove it'}"
@@ -74,13 +79,16 @@ def _shown(place: Place, error: ErrorDetails) -> str:
 
 
 def _mend(place: Place) -> str:
-    field = field_at(place)
-    if field is None or len(place) < 2:
+    found = key_at(place)
+    if found is None or len(place) < 2:
         return ""
     if place[0] == "roles":
         return f': write {place[1]} = ["chat:*:read"]'
-    name = next(str(part) for part in reversed(place) if isinstance(part, str))
-    return f": write {written(name, field)}"
+    return f": write {written(*found, example=True)}"
+
+
+def _name(place: Place) -> str:
+    return next(str(part) for part in reversed(place) if isinstance(part, str))
 
 
 _SAY: Final[dict[str, Callable[[Place, ErrorDetails], str]]] = {

@@ -15,6 +15,7 @@ SAME_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixtur
 """Every example writes the file anew."""
 
 
+ECHO = '[[routes]]\nupstream = "echo"\n'
 PAGES = '[server]\norigins = ["https://a.example", "https://b.example"]'
 
 
@@ -36,6 +37,17 @@ PAGES = '[server]\norigins = ["https://a.example", "https://b.example"]'
         ("ROUTES__0__REQUIRE__0", "chat:read", '[[routes]]\nupstream = "echo"\nrequire = ["chat:read"]'),
         ("PASSWORDS__LOCKOUT_AFTER", "10", ""),
         ("ROUTES__0__REMOVE_HEADERS", "X-User, X-Forwarded-User, Remote-User", ""),
+        ("ROUTES__0__REMOVE_HEADERS__0", "8", f'{ECHO}remove_headers = ["8"]'),
+        ("ROUTES__0__UPSTREAM", "ws://127.0.0.1:9000", '[[routes]]\nupstream = "ws://127.0.0.1:9000"'),
+        ("ROUTES__0__UPSTREAM", "ws://a,unix:/b", '[[routes]]\nupstream = ["ws://a", "unix:/b"]'),
+        ("ROUTES__0__FORWARD_CLAIMS", '{email = "X-Email"}', f'{ECHO}forward_claims = {{email = "X-Email"}}'),
+        ("ROUTES__0__FORWARD_CLAIMS__EMAIL", "X-Email", f'{ECHO}forward_claims = {{email = "X-Email"}}'),
+        ("ROUTES__0__ASSERTION", "false", f"{ECHO}assertion = false"),
+        ("ROUTES__0__COMPRESSION", "true", f"{ECHO}compression = true"),
+        ("ROUTES__0__ON_RIGHTS_CHANGE", "keep", f'{ECHO}on_rights_change = "keep"'),
+        ("ROUTES__0__UPSTREAM_TIMEOUT", "2.5", f'{ECHO}upstream_timeout = "2500ms"'),
+        ("ROUTES__0__UPSTREAM_PATH", "/8", f'{ECHO}upstream_path = "/8"'),
+        ("ROUTES__0__CERTIFICATE_SUBJECT", "uri", f'{ECHO}certificate_subject = "uri"'),
     ],
 )
 def test_a_variable_says_what_the_file_would(folder: Folder, name: str, text: str, same: str) -> None:

@@ -43,15 +43,10 @@ def test_a_number_is_not_a_truth_value(folder: Folder) -> None:
         ("[monitoring]\naudit_log = '-'", "`monitoring` comes in a later release of wsauth; remove it"),
         ("[store]\nurl = 'postgresql://db/x'", "store.url with 'postgresql:' comes in a later release of wsauth"),
         ("[store]\nurl = 'postgresql+psycopg://db/x'", "store.url with 'postgresql+' comes in a later release"),
-        (_file("routes", "sources = ['certificate']"), "routes[0].sources with 'certificate' comes in a later release"),
-        ("[[routes]]\nupstream = 'ws://a'", "routes[0].upstream with 'ws:' comes in a later release of wsauth"),
-        ("[[routes]]\nupstream = 'wss://a'", "routes[0].upstream with 'wss:' comes in a later release of wsauth"),
-        ("[[routes]]\nupstream = 'unix:a'", "routes[0].upstream with 'unix:' comes in a later release of wsauth"),
-        ("[[routes]]\nupstream = ['echo']", "routes[0].upstream: a list of upstreams comes in a later release"),
     ],
 )
 def test_features_of_later_are_refused(folder: Folder, text: str, said: str) -> None:
-    """Tables, values and lists say so too."""
+    """Tables and values say so too."""
     assert folder.refused(text).startswith(f"{folder.file}: {said}")
 
 

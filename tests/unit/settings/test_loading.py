@@ -66,6 +66,8 @@ remove_headers = ["X-User", "X-Forwarded-User", "Remote-User"]
 forward_claims = {}
 assertion = true
 upstream_ca = ""
+upstream_certificate = ""
+upstream_key = ""
 upstream_host = ""
 upstream_path = ""
 upstream_timeout = "5s"
@@ -107,6 +109,15 @@ def test_a_route_keeps_durations_as_written(folder: Folder) -> None:
     assert route.policy()["grace"] == "7s"
     assert route.policy()["idle_timeout"] == 60
     assert not {"path", "upstream", "follow_session", "origins"} & set(route.policy())
+
+
+def test_what_a_route_says_of_its_upstream_is_typed(folder: Folder) -> None:
+    """These are not the guard's, so they are read here."""
+    toml = 'upstream_timeout = "500ms"\nupstream_host = "a.example:8443"\nupstream_path = "/b/"\ncompression = true'
+    route = folder.load(f'[[routes]]\nupstream = "ws://a"\n{toml}').routes[0]
+    assert (route.upstream_timeout, route.upstream_host, route.upstream_path) == (0.5, "a.example:8443", "/b/")
+    assert (route.compression, route.assertion, route.certificate_subject) == (True, True, "cn")
+    assert folder.load().routes[0].upstream_timeout == 5.0
 
 
 def test_relative_paths_are_relative_to_the_file(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +221,9 @@ def test_upstream_serves_every_path_and_keeps_what_routes_demand(folder: Folder)
 def test_a_dump_restores_the_same(folder: Folder) -> None:
     """A worker gets from its parent what the parent has read."""
     settings = folder.load(
-        '[roles]\nmember = ["chat:*:read"]\n[[routes]]\nupstream = "echo"\nidle_timeout = 1.5\nmax_message = 0'
+        '[roles]\nmember = ["chat:*:read"]\n[[routes]]\nupstream = "echo"\nidle_timeout = 1.5\nmax_message = 0\n'
+        'forward_claims = {email = "X-Wsauth-Email"}\nremove_headers = ["X-Team"]\nupstream_timeout = "1m"\n'
+        'upstream_host = "a:1"\nupstream_path = "/b"\non_rights_change = "keep"\ncertificate_subject = "uri"'
     )
     assert Settings.restore(settings.dump()) == settings
 

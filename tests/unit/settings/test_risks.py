@@ -1,11 +1,13 @@
 """What is allowed and warned of."""
 
 import pytest
+import trustme
 
 from tests.unit.settings.reading import Folder
 from wsauth.settings import warnings
 
 ROUTE = '[[routes]]\nupstream = "echo"\n'
+REMOTE = '[[routes]]\nupstream = "wss://chat.example.com"\n'
 
 
 def test_the_defaults_are_safe(folder: Folder) -> None:
@@ -38,6 +40,26 @@ def test_the_defaults_are_safe(folder: Folder) -> None:
         (f'{ROUTE}max_connection_age = ""', "routes[0].max_connection_age is off: "),
         (f"{ROUTE}max_message = 0", "routes[0].max_message is off: "),
         (f"{ROUTE}max_unauthenticated_message = 0", "routes[0].max_unauthenticated_message is off: "),
+        (f"{ROUTE}compression = true", "routes[0].compression = true: max_message counts compressed bytes"),
+        (f'{ROUTE}on_rights_change = "keep"', 'routes[0].on_rights_change = "keep": an upstream goes on'),
+        ('[[routes]]\nupstream = "ws://backend:9000"', "routes[0].upstream = ws://backend:9000: whoever is on the way"),
+        (
+            '[[routes]]\nupstream = ["ws://localhost", "ws://a", "wss://b", "ws://192.0.2.7:1", "unix:/c"]',
+            "routes[0].upstream = ws://a, ws://192.0.2.7:1: whoever is on the way",
+        ),
+        (f"{REMOTE}assertion = false", "routes[0].assertion = false: an upstream"),
+        (
+            '[[routes]]\nupstream = ["wss://a", "ws://127.0.0.1:1"]\nassertion = false',
+            "routes[0].assertion = false: an upstream",
+        ),
+        (
+            f'[tokens]\nalgorithm = "HS256"\n{REMOTE}',
+            'routes[0].assertion = true with tokens.algorithm = "HS256": none is sent',
+        ),
+        (
+            '[tokens]\nalgorithm = "HS256"\n[[routes]]\nupstream = "unix:/run/chat.sock"',
+            'routes[0].assertion = true with tokens.algorithm = "HS256": none is sent',
+        ),
     ],
 )
 def test_each_unsafe_choice_is_named_with_its_risk(folder: Folder, toml: str, begins: str) -> None:
@@ -45,6 +67,52 @@ def test_each_unsafe_choice_is_named_with_its_risk(folder: Folder, toml: str, be
     (line,) = warnings(folder.load(toml))
     assert line.startswith(begins)
     assert len(line) > len(begins) + 20
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        REMOTE,
+        '[[routes]]\nupstream = "ws://127.0.0.1:9000"\nassertion = false',
+        '[[routes]]\nupstream = ["ws://localhost:9000", "unix:/run/chat.sock"]\nassertion = false',
+        f"{ROUTE}assertion = false",
+        f'[tokens]\nalgorithm = "HS256"\n{ROUTE}',
+        f'[tokens]\nalgorithm = "ES256"\n{REMOTE}',
+        '[tokens]\nalgorithm = "HS256"\n[[routes]]\nupstream = "ws://[::1]:9000"\nassertion = false',
+    ],
+)
+def test_what_stays_on_this_machine_or_is_proven_is_no_risk(folder: Folder, toml: str) -> None:
+    """An upstream behind TLS with an assertion is safe, and so is one that only this machine reaches."""
+    assert warnings(folder.load(toml)) == []
+
+
+def test_a_client_certificate_proves_us_too(folder: Folder) -> None:
+    """An upstream that asks for our certificate needs no assertion; one in the clear beside it cannot ask."""
+    issued = trustme.CA().issue_cert("gateway.example")
+    issued.private_key_pem.write_to_path(folder.path / "key.pem")
+    issued.cert_chain_pems[0].write_to_path(folder.path / "certificate.pem")
+    (folder.path / "key.pem").chmod(0o600)
+    ours = 'upstream_certificate = "certificate.pem"\nupstream_key = "key.pem"\nassertion = false\n'
+    assert warnings(folder.load(REMOTE + ours)) == []
+    found = warnings(folder.load(f'[[routes]]\nupstream = ["wss://a", "ws://b"]\n{ours}'))
+    assert [line.partition(": ")[0] for line in found] == ["routes[0].upstream = ws://b", "routes[0].assertion = false"]
+    (folder.path / "key.pem").chmod(0o640)
+    (line,) = warnings(folder.load(REMOTE + ours))
+    assert line.startswith(f"routes[0].upstream_key: others can read {folder.path}/key.pem: whoever reads it can pose")
+
+
+def test_asking_for_certificates_that_no_route_takes_keeps_nobody_out(folder: Folder) -> None:
+    """Whoever writes tls_client_ca may believe that nobody comes in without one."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost")
+    authority.cert_pem.write_to_path(folder.path / "ca.pem")
+    issued.private_key_pem.write_to_path(folder.path / "key.pem")
+    issued.cert_chain_pems[0].write_to_path(folder.path / "certificate.pem")
+    (folder.path / "key.pem").chmod(0o600)
+    server = '[server]\ntls_certificate = "certificate.pem"\ntls_key = "key.pem"\ntls_client_ca = "ca.pem"\n'
+    (line,) = warnings(folder.load(server))
+    assert line.startswith("server.tls_client_ca keeps nobody out: ")
+    assert warnings(folder.load(f'{server}{ROUTE}sources = ["certificate"]')) == []
 
 
 def test_an_open_server_says_so_in_full(folder: Folder) -> None:

@@ -100,6 +100,15 @@ def test_settings_without_a_file_are_the_defaults() -> None:
     assert settings.tokens.session_ttl == 30 * 86_400.0
 
 
+def test_a_guard_gets_none_of_the_servers_own_keys(folder: Folder) -> None:
+    """What only the gateway reads is no key of a guard's Route, which would refuse it."""
+    (route,) = folder.load('[[routes]]\nupstream = "ws://127.0.0.1:9000"').routes
+    handed = set(route.policy())
+    assert not [name for name in handed if name.startswith("upstream")]
+    assert not handed & {"compression", "remove_headers", "forward_claims", "assertion", "certificate_subject"}
+    assert {"sources", "require", "max_message", "refusals"} <= handed
+
+
 def test_a_guard_takes_what_a_route_says(folder: Folder) -> None:
     """Every key that a route hands on is one of the guard's, and means the same there."""
     (route,) = folder.load('[[routes]]\nupstream = "echo"\ngrace = "7s"\nmax_message = 0\nrequire = ["a:b"]').routes

@@ -71,10 +71,14 @@ class Pause(msgspec.Struct, frozen=True, gc=False):
 
 
 class Close(msgspec.Struct, frozen=True, gc=False):
-    """Send a close frame to the client and end what is behind."""
+    """Send a close frame to the client and end what is behind.
+
+    `at_once`: rights were taken away, so that an unfinished message of the client must never be completed.
+    """
 
     code: int
     reason: str
+    at_once: bool = False
 
 
 class Abort(msgspec.Struct, frozen=True, gc=False):

@@ -19,6 +19,7 @@ __all__ = [
     "error",
     "expiring",
     "is_reserved",
+    "may_become_reserved",
     "may_be_auth",
     "message_refused",
     "read_auth",
@@ -30,6 +31,8 @@ __all__ = [
 
 _encode: Final = msgspec.json.Encoder().encode
 _RESERVED: Final = re.compile(r'\s*\{\s*"type"\s*:\s*"auth_')
+_BEGINNING: Final = ("\\s*", "\\{", "\\s*", *'"type"', "\\s*", ":", "\\s*", *'"auth_')
+_MAY_BECOME: Final = re.compile("".join(f"(?:$|{atom}" for atom in _BEGINNING) + ")" * len(_BEGINNING))
 _PLAIN: Final = re.compile(r"authorization: *(?=bearer |basic )", re.IGNORECASE | re.ASCII)
 
 
@@ -103,6 +106,11 @@ def read_plain_auth(text: str) -> Credentials | None:
 def is_reserved(text: str) -> bool:
     """Tell whether a message of the application looks like one of ours, so that it must not reach the client."""
     return _RESERVED.match(text) is not None
+
+
+def may_become_reserved(beginning: str) -> bool:
+    """Tell whether a message that begins like this could turn out to be reserved."""
+    return _MAY_BECOME.fullmatch(beginning) is not None
 
 
 def required(accept: list[str], timeout: float) -> str:

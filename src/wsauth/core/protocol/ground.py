@@ -50,6 +50,7 @@ class Ground:
         "_readable",
         "_roles",
         "_stirred_at",
+        "_told",
         "_wake_at",
         "_warned",
         "about",
@@ -100,6 +101,7 @@ class Ground:
         self._message_refusals: deque[float] | None = None
         self._stirred_at = opened_at
         self._abort_at = inf
+        self._told: Lease | None = None
         self._wake_at = inf
         self._out: list[Command] = []
 
@@ -137,7 +139,7 @@ class Ground:
             self._out.append(commands.Accept(self._choice(offers[0] if offers and not self.speaks else None)))
         if self.speaks or self.state is State.PENDING:
             self._out.append(commands.Send(control.error(refusal, closing=True)))
-        self._close(refusal.close_code, refusal.close_reason, now, timeout)
+        self._close(refusal.close_code, refusal.close_reason, now, timeout, at_once=refusal.takes_away)
         self._tell_closed(refusal.close_code, refusal.close_reason, "wsauth", now, refusal)
 
     def _choice(self, chosen: str | None) -> str:
@@ -160,11 +162,11 @@ class Ground:
         page = self.handshake.browser or (self.policy.refusals == "close" and not self.handshake.origin)
         return page and (refusal.rule.close == 3000 or refusal.code == "permission_denied")
 
-    def _close(self, code: int, reason: str, now: float, timeout: float) -> None:
+    def _close(self, code: int, reason: str, now: float, timeout: float, *, at_once: bool = False) -> None:
         self._retire(LeaseEvent.REVOKE)
         self._move(ConnectionEvent.CLOSE)
         self._abort_at = now + timeout
-        self._out.append(commands.Close(code, reason))
+        self._out.append(commands.Close(code, reason, at_once))
 
     def _retire(self, event: LeaseEvent) -> None:
         """Drop what was asked, held and granted."""

@@ -15,6 +15,8 @@ from wsauth.errors import PermissionDenied, ProtocolError, Refused
 
 __all__ = ["Leasing"]
 
+_RECONNECT_SPREAD = 4.0
+"""Seconds over which those come back whose rights have changed together."""
 _GRANTED = (State.CONNECTING, State.OPEN, State.STALE)
 
 
@@ -26,7 +28,8 @@ class Leasing(Ground):
     # Its beginning.
 
     def _open_for(self, identity: Identity, credentials: Credentials | None, now: float) -> None:
-        self._put(self._lease_for(identity, credentials, now), LeaseEvent.GRANT)
+        self._told = self._lease_for(identity, credentials, now)
+        self._put(self._told, LeaseEvent.GRANT)
         self.source = credentials.source if credentials else ""
         self.speaks = self.speaks or self.accepted
         self._attempts_left = self.policy.auth_attempts
@@ -86,6 +89,8 @@ class Leasing(Ground):
             raise Refused("token_expired", f"an older credential of {identity} cannot revive the lease")
         if not unchanged:
             self._replace(self._lease_for(identity, credentials, now), old, now)
+            if self._has_lost(now):
+                return
         self._question.succeeded(now)
         self._attempts_left = self.policy.auth_attempts
         self._out.append(commands.Send(control.success(self._held_lease(), now, self._draw())))
@@ -143,12 +148,30 @@ class Leasing(Ground):
         except PermissionDenied as error:
             self._end(Refusal.of(error, self._new_id()), now)
             return
+        if self._has_lost(now):
+            return
         same = permissions == old.permissions and set(identity.roles) == set(old.identity.roles)
         if same or self.state is State.CONNECTING:
             return
         self._tell_rights(lease, old, now)
         if self.speaks:
             self._out.append(commands.Send(control.changed(lease)))
+
+    def _has_lost(self, now: float) -> bool:
+        """Close where what is behind was told of rights that are gone, and cannot be told so (CONTRACT section 8)."""
+        told, lease = self._told, self._held_lease()
+        if told is None or self.policy.on_rights_change == "keep":
+            return False
+        lost = set(told.permissions.names) - set(lease.permissions.names)
+        if told.identity is not NOBODY:
+            lost |= set(told.identity.roles) - set(lease.identity.roles)
+        if lost:
+            named = ", ".join(sorted(lost))
+            why = f"{lease.identity} has no longer what the upstream was told of: {named}"
+            spread = 1.0 + _RECONNECT_SPREAD * self._draw()
+            error = Refused("rights_changed", why, mend="on_rights_change", retry_after=spread)
+            self._end(Refusal.of(error, self._new_id()), now)
+        return bool(lost)
 
     def _tell_rights(self, lease: Lease, old: Lease, now: float) -> None:
         has, had = set(lease.permissions.names), set(old.permissions.names)

@@ -107,6 +107,13 @@ class Machine(Leasing):
         self._take(message, now)
         return self._done(now)
 
+    def oversized(self, now: float) -> list[Command]:
+        """Refuse a message of the client that is longer than it may be in this state."""
+        self._catch_up(now)
+        if self.state not in (State.CLOSING, State.CLOSED):
+            self._oversized(now)
+        return self._done(now)
+
     def stirred(self, now: float) -> None:
         """Note a message of the application, for `idle_timeout`."""
         self._stirred_at = now
@@ -196,6 +203,13 @@ class Machine(Leasing):
         return self._done(now)
 
     @property
+    def taking(self) -> bool:
+        """Tell whether the client's next message would be looked at now, and not be held."""
+        if self.state is State.PENDING:
+            return not self._question.asked and not self._held
+        return self.state in (State.OPEN, State.STALE)
+
+    @property
     def passing(self) -> bool:
         """Tell whether messages may pass at this moment."""
         return self.state is State.OPEN
@@ -265,8 +279,7 @@ class Machine(Leasing):
             self._stale_message(message, now)
         elif self.state is State.PENDING:
             if size(message) > self.policy.max_unauthenticated_message:
-                limit = self.policy.max_unauthenticated_message
-                self._refuse("message_too_large", f"over {limit} bytes", now, mend="max_unauthenticated_message")
+                self._oversized(now)
             elif self._question.asked or self._held:
                 self._hold(message)
             else:
@@ -277,9 +290,13 @@ class Machine(Leasing):
     def _open_message(self, message: Message, now: float) -> None:
         self._stirred_at = now
         if size(message) > self.policy.max_message:
-            self._refuse("message_too_large", f"over {self.policy.max_message} bytes", now, mend="max_message")
+            self._oversized(now)
         elif not self._is_renewal(message, now):
             self._out.append(commands.Deliver(message))
+
+    def _oversized(self, now: float) -> None:
+        key = "max_unauthenticated_message" if self.state is State.PENDING else "max_message"
+        self._refuse("message_too_large", f"over {getattr(self.policy, key)} bytes", now, mend=key)
 
     def _stale_message(self, message: Message, now: float) -> None:
         if not self._is_renewal(message, now):

@@ -19,7 +19,7 @@ from wsauth.core.protocol.commands import Message, Verify
 from wsauth.core.protocol.control import is_reserved
 from wsauth.core.protocol.states import State
 from wsauth.core.protocol.wire import SUBPROTOCOL
-from wsauth.core.refusals import Refusal
+from wsauth.core.refusals import Refusal, denial
 from wsauth.errors import ConnectionClosed, PermissionDenied, Refused
 from wsauth.integrations.asgi.servers import Server, sender_of
 from wsauth.integrations.asgi.types import App, AsgiMessage, Receive, Scope, Send
@@ -36,15 +36,6 @@ _CUT_AFTER = 0.5
 """Seconds after which a close frame that cannot be written is given up and TCP is cut."""
 _DRAIN_TIMEOUT = 2.0
 """Seconds to wait for the peer's close, where the server ends TCP as soon as the application returns."""
-
-
-def _denial(status: int) -> tuple[Refused, int | None]:
-    """Return what an application's own HTTP answer means once the socket is accepted (CONTRACT section 9)."""
-    if status == 401:
-        return Refused("credentials_invalid", "the application answered 401"), 3000
-    if status == 403:
-        return Refused("permission_denied", "the application answered 403"), None
-    return Refused("unavailable", f"the application answered {status}"), 1011
 
 
 class Host:
@@ -275,7 +266,7 @@ class Host:
         if kind == "websocket.close":
             error, close = Refused("permission_denied", "the application closed before it accepted"), None
         elif kind == "websocket.http.response.start":
-            error, close = _denial(message["status"])
+            error, close = denial(message["status"])
         else:
             return
         self._inline = True
@@ -344,8 +335,8 @@ class Host:
             self._paused = paused
         self._move()
 
-    def close(self, code: int, reason: str) -> None:
-        """Send a close frame and tell the application; what it has not yet taken is dropped."""
+    def close(self, code: int, reason: str, *, at_once: bool = False) -> None:
+        """Send a close frame and tell the application; what it has not yet taken is dropped, and messages are whole."""
         self._direct = False
         self._closing = {"type": "websocket.disconnect", "code": code, "reason": reason}
         self._inbox.clear()

@@ -4,9 +4,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 from wsauth.core.handshake import Handshake, read
-from wsauth.core.head import check_target
-from wsauth.core.routes import NOWHERE, Policy, Routes
-from wsauth.core.tokens.envelope import shown
+from wsauth.core.routes import Routes
 from wsauth.errors import Refused
 from wsauth.integrations.asgi.types import Scope
 
@@ -18,7 +16,7 @@ def read_handshake(scope: Scope, path: str, routes: Routes, cookies: frozenset[s
     policy = routes.find(path)
     query = scope.get("query_string", b"")
     try:
-        _check_path(scope, path, policy, routes)
+        routes.check(path, policy, scope["path"])
     except Refused as error:
         handshake = Handshake(policy, list(scope["headers"]), query)
         handshake.refused = error
@@ -32,15 +30,6 @@ def path_of(scope: Scope) -> str:
     if raw is None:
         return str(scope["path"])
     return bytes(raw).partition(b"?")[0].decode("latin-1")
-
-
-def _check_path(scope: Scope, path: str, policy: Policy, routes: Routes) -> None:
-    check_target(path)
-    if policy is NOWHERE:
-        raise Refused("not_found", f"there is no route at {shown(path)}", mend="[[routes]] path")
-    decoded = scope["path"]
-    if decoded != path and routes.find(decoded) is not policy:
-        raise Refused("request_invalid", "the path means one route as sent and another one decoded")
 
 
 def _offers(scope: Scope) -> list[str]:

@@ -183,6 +183,10 @@ class Connection:
         """Take one whole message of the client."""
         self.perform(self.machine.received(message, self._service.clock.now()))
 
+    def oversized(self) -> None:
+        """Take it that the client's message is longer than it may be; it need not be there in whole."""
+        self.perform(self.machine.oversized(self._service.clock.now()))
+
     def stirred(self) -> None:
         """Note a message of the application's."""
         self.machine.stirred(self._service.clock.now())
@@ -208,6 +212,7 @@ class Connection:
     def gone(self, code: int, reason: str) -> None:
         """Take it that the transport is gone; again is harmless."""
         if self.machine.state is State.CLOSED:
+            self._transport = _GONE
             return
         self.perform(self.machine.gone(code, reason, self._service.clock.now()))
         self.ended("cut")
@@ -235,7 +240,9 @@ class Connection:
         """Carry out what the machine ordered.
 
         An answer that is known at once makes what stands behind its question outdated: that is at most a `WakeAt`.
+        Connecting comes last, since it may fail at once.
         """
+        connects = False
         for command in ordered:
             if type(command) is Verify:
                 known = (
@@ -247,10 +254,18 @@ class Connection:
                     self.answer(command, known)
                     return
                 self._transport.verify(command)
+            elif type(command) is commands.Connect:
+                connects = True
             else:
                 _CARRY_OUT[type(command)](self, command)
         if self.machine.state is State.CLOSED:
             self._service.remove(self)
+        elif connects:
+            self._transport.connect()
+
+    def _wake_at(self, command: commands.WakeAt) -> None:
+        if self.machine.state is not State.CLOSED:
+            self._service.deadlines.set(self, command.when)
 
     def _accept(self, command: commands.Accept) -> None:
         if self.machine.state is State.CLOSING:
@@ -270,12 +285,13 @@ _GONE: Final[Any] = _Gone()
 _CARRY_OUT: Final[dict[type[Command], Callable[[Connection, Any], None]]] = {
     commands.Abort: lambda connection, _: connection._transport.abort(),
     commands.Accept: Connection._accept,
-    commands.Close: lambda connection, close: connection._transport.close(close.code, close.reason),
-    commands.Connect: lambda connection, _: connection._transport.connect(),
+    commands.Close: lambda connection, close: connection._transport.close(
+        close.code, close.reason, at_once=close.at_once
+    ),
     commands.Deliver: lambda connection, deliver: connection._transport.deliver(deliver.message),
     commands.Pause: lambda connection, pause: connection._transport.pause(pause.side, pause.paused),
     commands.Refuse: lambda connection, refuse: connection._transport.refuse(refuse.refusal),
     commands.Send: lambda connection, send: connection._transport.send_control(send.text),
     commands.Tell: lambda connection, tell: connection._service.bus.publish(tell.event),
-    commands.WakeAt: lambda connection, wake: connection._service.deadlines.set(connection, wake.when),
+    commands.WakeAt: Connection._wake_at,
 }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wsauth.serve.heads import CHUNKED, END, BadHead, Head, host_name, read
+from wsauth.core.request import CHUNKED, END, BadHead, Request, host_name, plain, read
 
 HANDSHAKE = (
     "Host: localhost",
@@ -14,7 +14,7 @@ HANDSHAKE = (
 )
 
 
-def head(*lines: str, start: str = "GET / HTTP/1.1") -> Head:
+def head(*lines: str, start: str = "GET / HTTP/1.1") -> Request:
     """Read a head of these lines."""
     return read("\r\n".join([start, *lines]).encode("latin-1") + END)
 
@@ -30,25 +30,50 @@ def status(*lines: str, start: str = "GET / HTTP/1.1") -> int:
 def test_a_plain_request_passes_as_it_is() -> None:
     """Bytes over 127 in a value, an empty value and white space around it are allowed (RFC 9110 section 5.5)."""
     found = head("Host: localhost:8080", "X-Name: \xe4", "X-Empty:", "X-Tab:\ta \t")
-    assert found == Head(
-        b"GET / HTTP/1.1\r\nHost: localhost:8080\r\nX-Name: \xe4\r\nX-Empty: \r\nX-Tab: a\r\n\r\n", False, 0
-    )
+    assert (found.websocket, found.body) == (False, 0)
+    assert plain(found) == b"GET / HTTP/1.1\r\nhost: localhost:8080\r\nx-name: \xe4\r\nx-empty: \r\nx-tab: a\r\n\r\n"
+
+
+def test_a_request_is_taken_apart_as_it_was_sent() -> None:
+    """Path and query are not decoded, names are in lower case, values in order and without white space around them."""
+    found = head("HOST: A.example:80", "x-one:  1 ", "X-Own: b:c", "X-One: 2", start="PUT /%61/../b?x=%20?y HTTP/1.0")
+    assert (found.start, found.method) == (b"PUT /%61/../b?x=%20?y HTTP/1.0", b"PUT")
+    assert (found.target, found.path, found.query) == (b"/%61/../b?x=%20?y", "/%61/../b", b"x=%20?y")
+    assert found.headers == [(b"host", b"A.example:80"), (b"x-one", b"1"), (b"x-own", b"b:c"), (b"x-one", b"2")]
+    assert found.host == "a.example"
+
+
+@pytest.mark.parametrize("name", ["Sec-WebSocket-Key", "sec-websocket-key", "Sec-Websocket-Key", "SEC-WebSocket-KEY"])
+def test_a_name_has_no_case(name: str) -> None:
+    """Whether a spelling is in the table of usual ones makes no difference."""
+    found = head(*(line.replace("Sec-WebSocket-Key", name) for line in HANDSHAKE))
+    assert (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ==") in found.headers
 
 
 def test_a_handshake_is_put_in_its_plainest_form() -> None:
     """uvicorn looks at one Connection line only, so there is one."""
     found = head(*HANDSHAKE)
     assert found.websocket
-    assert found.raw.endswith(b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-    assert found.raw.lower().count(b"connection:") == found.raw.lower().count(b"upgrade:") == 1
+    assert plain(found).endswith(b"connection: Upgrade\r\nupgrade: websocket\r\n\r\n")
+    assert plain(found).count(b"connection:") == plain(found).count(b"upgrade:") == 1
 
 
-@pytest.mark.parametrize("lines", [("Upgrade: h2c", "Connection: Upgrade"), ("Upgrade: websocket",)])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("Upgrade: h2c", "Connection: Upgrade"),
+        ("Upgrade: websocket",),
+        ("Upgrade: websocket", "Connection: keep-alive"),
+        ("Upgrade: websocket", "Upgrade: websocket", "Connection: Upgrade"),
+        ("Upgrade: h2c", "Upgrade: websocket", "Connection: Upgrade"),
+        ("Upgrade: h2c, websocket", "Connection: Upgrade"),
+    ],
+)
 def test_another_upgrade_is_taken_out(lines: tuple[str, ...]) -> None:
     """A server may ignore what it does not speak (RFC 9110 section 7.8); the parser then sees none."""
     found = head("Host: localhost", *lines)
     assert not found.websocket
-    assert b"Upgrade:" not in found.raw
+    assert b"upgrade:" not in plain(found)
 
 
 def test_the_length_of_the_body_is_known_or_chunked() -> None:
@@ -78,6 +103,15 @@ def test_the_length_of_the_body_is_known_or_chunked() -> None:
         (" X-A: 1",),
         (": 1",),
         ("X-A",),
+        ("Cookie",),
+        ("Cookie : 1",),
+        ("X-A: 1\r\n folded",),
+        ("X-A: 1\r\n\tfolded",),
+        ("X-A: 1\n\rX-B: 2",),
+        ("X-A: 1\rX-B: 2\n",),
+        ("X-\xc4: 1",),
+        ("X-A: \x0b1",),
+        ("X-A: 1\x0c",),
         ("",),
     ],
 )
@@ -97,6 +131,16 @@ def test_what_two_readers_could_read_differently_is_refused(lines: tuple[str, ..
         "GET /\x00 HTTP/1.1",
         "GET /\x7f HTTP/1.1",
         "GET /\xff HTTP/1.1",
+        "GET /a#b HTTP/1.1",
+        "GET /a\tb HTTP/1.1",
+        "GET\t/ HTTP/1.1",
+        "GET / HTTP/1.1 ",
+        " GET / HTTP/1.1",
+        "GET / HTTP/1.2",
+        "G\xcbT / HTTP/1.1",
+        " / HTTP/1.1",
+        "GET/POST / HTTP/1.1",
+        f"{'A' * 33} / HTTP/1.1",
         "GET a HTTP/1.1",
         "GET http://localhost/ HTTP/1.1",
         "CONNECT localhost:80 HTTP/1.1",
@@ -130,6 +174,23 @@ def test_one_host_is_needed() -> None:
     assert status() == status("Host: a", "host: a") == status(start="GET / HTTP/1.0") == 400
 
 
+@pytest.mark.parametrize(
+    "raw", [b"", b"\r\n", END, b"GET / HTTP/1.1\r\nHost: a\r\n", b"GET / HTTP/1.1\r\nHost: a" + END + b"x"]
+)
+def test_a_head_ends_with_an_empty_line(raw: bytes) -> None:
+    """What is no whole head, or more than one, is refused and not guessed at."""
+    with pytest.raises(BadHead) as refused:
+        read(raw)
+    assert refused.value.status == 400
+
+
+def test_nothing_of_a_bad_head_stands_in_the_rule() -> None:
+    """The rule goes to the log, and what came may hold a secret or forge a line."""
+    with pytest.raises(BadHead) as refused:
+        head("Host: a", "Bad Name secret: 1")
+    assert "secret" not in refused.value.rule
+
+
 def test_what_is_too_long_says_so() -> None:
     """A target over 8000 bytes gets 414, more than 100 lines 431, and 8 KiB in one line of a handshake too."""
     long = "X: " + "x" * 8_200
@@ -146,9 +207,14 @@ def test_what_is_too_long_says_so() -> None:
         (("Sec-WebSocket-Version: 13", "X: 1"), 426),
         (("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Version: 13"), 426),
         (("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ"), 400),
+        (("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZR=="), 400),
         (("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "X: 1"), 400),
+        (("Sec-WebSocket-Key", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Key"), 400),
+        (("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 13, 8"), 426),
         (("Host: localhost", "Host: localhost\r\nContent-Length: 3"), 400),
+        (("Host: localhost", "Host: localhost\r\nTransfer-Encoding: chunked"), 400),
         (("GET", "POST"), 405),
+        (("GET", "get"), 405),
         (("HTTP/1.1", "HTTP/1.0"), 400),
     ],
 )

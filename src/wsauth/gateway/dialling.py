@@ -1,0 +1,155 @@
+"""Reaching an upstream: address after address, until one takes the handshake."""
+
+import asyncio
+import os
+import socket
+from select import EPOLLOUT
+from typing import TYPE_CHECKING, Any, Final
+
+from wsauth.errors import Refused
+from wsauth.gateway.splice import SocketLeg, TransportLeg
+from wsauth.gateway.upstreams import Address, Upstream, connecting
+
+if TYPE_CHECKING:
+    from wsauth.gateway.link import Link
+
+__all__ = ["Dial"]
+
+_ANSWER_LIMIT: Final = 1 << 62
+"""Bytes of a message of the upstream: there is no limit."""
+
+
+class Dial:
+    """Dial for one link.
+
+    Args:
+        link: is told by `dialled` or `unreachable`.
+        upstream: whose addresses are tried.
+
+    Attributes:
+        url: of the address that is, or was, tried.
+    """
+
+    __slots__ = ("_address", "_candidates", "_link", "_socket", "_task", "_upstream", "url")
+
+    def __init__(self, link: "Link", upstream: Upstream) -> None:
+        self._link = link
+        self._upstream = upstream
+        self._candidates = iter(upstream.candidates())
+        self._address: Address | None = None
+        self._socket: socket.socket | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.url = ""
+
+    def next(self, why: str = "all its addresses are left alone after failures") -> None:
+        """Try the next address."""
+        for address in self._candidates:
+            self._address, self.url = address, address.url
+            if address.url.startswith("wss:"):
+                self._task = asyncio.get_running_loop().create_task(self._secure(address))
+                return
+            try:
+                self._socket = connecting(address.place())
+            except OSError as error:
+                self._upstream.failed(address, stuck=False)
+                why = error.strerror or str(error)
+                continue
+            if self._send(self._socket, address, registered=False):
+                return
+            why = "the connection failed"
+        self._link.unreachable(f"the upstream {self.url or self._upstream.addresses[0].url} was not reached: {why}")
+
+    def stop(self) -> None:
+        """Give up, where nothing was reached yet."""
+        self._upstream.silent.discard(self)
+        if self._task is not None:
+            self._task.cancel()
+        if self._socket is not None:
+            self._link.gateway.plane.close(self._socket)
+            self._socket = None
+
+    def silent(self) -> None:
+        """Take it that the address has not answered in time."""
+        self._failed(stuck=True, why=f"no answer within {self._upstream.timeout:g} s")
+
+    def _send(self, made: socket.socket, address: Address, *, registered: bool) -> bool:
+        """Send the handshake as soon as the socket takes it; false where the connection failed."""
+        try:
+            greeting = self._link.greeting(address.url)
+        except Refused as error:
+            self.stop()
+            self._link.connection.end(error)
+            return True
+        plane = self._link.gateway.plane
+        try:
+            sent = made.send(greeting)
+        except BlockingIOError:
+            if not registered:
+                plane.add(made.fileno(), self._ready, EPOLLOUT)
+                self._upstream.silent.add(self)
+            return True
+        except OSError:
+            self._upstream.failed(address, stuck=False)
+            self._socket = None
+            plane.close(made)
+            return False
+        self._upstream.silent.discard(self)
+        self._upstream.works(address)
+        self._socket = None
+        leg = SocketLeg(self._link, plane, made, False, _ANSWER_LIMIT, False)
+        self._link.dialled(leg)
+        leg.watch(registered)
+        if sent < len(greeting):
+            leg.write(greeting[sent:])
+        return True
+
+    def _ready(self, _: int) -> None:
+        """Go on where the kernel has connected, or has not."""
+        made, address = self._socket, self._address
+        if made is None or address is None:
+            return
+        number = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            self._failed(stuck=False, why=os.strerror(number))
+        elif not self._send(made, address, registered=True):
+            self.next("the connection failed")
+
+    def _failed(self, *, stuck: bool, why: str) -> None:
+        address = self._address
+        self.stop()
+        if address is not None:
+            self._upstream.failed(address, stuck=stuck)
+        self.next(why)
+
+    async def _secure(self, address: Address) -> None:
+        """Connect with TLS, by the loop's own means."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._upstream.timeout):
+                _, where = address.place()
+                transport: Any
+                transport, _ = await loop.create_connection(
+                    asyncio.Protocol, *where[:2], ssl=self._upstream.tls, server_hostname=address.host
+                )
+        except TimeoutError:
+            self._task = None
+            self.silent()
+            return
+        except OSError as error:
+            self._task = None
+            self._failed(
+                stuck=False, why=getattr(error, "verify_message", "") or error.strerror or type(error).__name__
+            )
+            return
+        self._task = None
+        self._upstream.works(address)
+        leg = TransportLeg(self._link, transport, False, _ANSWER_LIMIT, False)
+        try:
+            greeting = self._link.greeting(address.url)
+        except Refused as refused:
+            transport.abort()
+            self._link.connection.end(refused)
+            return
+        transport.set_protocol(leg)
+        self._link.dialled(leg)
+        leg.write(greeting)
