@@ -1,7 +1,7 @@
 """Run the benchmarks: `python -m benchmarks [GROUP …] [--rounds N] [--seconds S] [--quick]`.
 
-A full run writes `docs/performance/{middleware,server}.{md,png,json}`; with groups or `--quick` the files go to
-`build/benchmarks/`. Either way the tables are printed.
+A full run writes `docs/performance/{middleware,server,gateway}.{md,png,json}`; with groups or `--quick` the files go
+to `build/benchmarks/`. Either way the tables are printed.
 """
 
 import argparse
@@ -12,7 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.generator import GeneratorMissing, build_generator
+from benchmarks.gateway import report as gateway_report
+from benchmarks.gateway import run as gateway
+from benchmarks.gateway.rows import GROUPS as GATEWAY
+from benchmarks.generator import ProgramMissing, build
 from benchmarks.measure import Meter, measure_rounds
 from benchmarks.picture import draw
 from benchmarks.rows import GROUPS as MIDDLEWARE
@@ -24,7 +27,7 @@ from benchmarks.subject import ROOT
 from benchmarks.tokens import TokenFiles
 
 BUILD = ROOT / "build" / "benchmarks"
-GROUPS = (*MIDDLEWARE, *SERVER)
+GROUPS = (*MIDDLEWARE, *SERVER, *GATEWAY)
 FRESH_PER_SECOND = 8_000
 """More handshakes than any subject here manages in a second."""
 
@@ -34,7 +37,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure wsauth.")
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"only these: {', '.join(GROUPS)}")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=1, help="length of one measurement of the middleware")
+    parser.add_argument("--seconds", type=float, default=1, help="length of one measurement of middleware and gateway")
     parser.add_argument("--quick", action="store_true", help="one short round: a look, not a result")
     options = parser.parse_args(given)
     if unknown := set(options.groups) - set(GROUPS):
@@ -77,8 +80,10 @@ def main(given: Sequence[str]) -> None:
     options.groups = options.groups or GROUPS
     target.mkdir(parents=True, exist_ok=True)
     try:
-        program = build_generator(BUILD)
-    except GeneratorMissing as missing:
+        program, echo = build("wsload", BUILD), build("wsecho", BUILD)
+        if set(GATEWAY) & set(options.groups):
+            gateway.check_programs()
+    except ProgramMissing as missing:
         sys.exit(f"benchmarks: {missing}")
     day = f"{datetime.now(UTC):%Y-%m-%d}"
     lines = []
@@ -87,6 +92,11 @@ def main(given: Sequence[str]) -> None:
     if set(SERVER) & set(options.groups):
         run = Run(size_of(options.quick), options.rounds, day)
         lines += measure(program, options.groups, run, target, say)
+    if set(GATEWAY) & set(options.groups):
+        size = gateway.size_of(options.quick, options.seconds)
+        lines += gateway.measure(
+            (program, echo), options.groups, gateway_report.Run(size, options.rounds, day), target, say
+        )
     print("\n".join(lines))
     print(f"written to {target}")
 

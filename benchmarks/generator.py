@@ -1,4 +1,4 @@
-"""Build and run the load generator `load/wsload.c`."""
+"""Build the programs of `load/`, and run the load generator."""
 
 import json
 import os
@@ -11,11 +11,11 @@ from pathlib import Path
 CORE = 1
 """The generator's core; the servers have core 0."""
 
-SOURCE = Path(__file__).parent / "load" / "wsload.c"
+SOURCES = Path(__file__).parent / "load"
 
 
-class GeneratorMissing(Exception):
-    """The generator cannot be built here; the text says what is missing."""
+class ProgramMissing(Exception):
+    """A program that the benchmarks need is not here; the text says which, and how to get it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +30,24 @@ class Load:
     errors: dict[str, int]
 
 
-def build_generator(folder: Path) -> Path:
-    """Return the generator's path, compiled anew when its source is newer."""
+def build(name: str, folder: Path) -> Path:
+    """Return the path of the program made of `load/<name>.c`, compiled anew when a source is newer.
+
+    Raises:
+        ProgramMissing: it cannot be built here.
+    """
     compiler = shutil.which("gcc") or shutil.which("cc")
-    program = folder / "wsload"
-    if program.exists() and program.stat().st_mtime >= SOURCE.stat().st_mtime:
+    program, source = folder / name, SOURCES / f"{name}.c"
+    newest = max(path.stat().st_mtime for path in (source, *SOURCES.glob("*.h")))
+    if program.exists() and program.stat().st_mtime >= newest:
         return program
     if compiler is None:
-        raise GeneratorMissing("the load generator needs a C compiler: apt-get install gcc libc6-dev")
+        raise ProgramMissing("the programs of benchmarks/load need a C compiler: apt-get install gcc libc6-dev")
     folder.mkdir(parents=True, exist_ok=True)
-    command = [compiler, "-O2", "-std=c11", "-Wall", "-Wextra", "-o", str(program), str(SOURCE)]
+    command = [compiler, "-O2", "-std=c11", "-Wall", "-Wextra", "-o", str(program), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise GeneratorMissing(f"{compiler} could not build {SOURCE}: {done.stderr.strip()[:2000]}")
+        raise ProgramMissing(f"{compiler} could not build {source}: {done.stderr.strip()[:2000]}")
     return program
 
 

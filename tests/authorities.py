@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa as rsa_keys
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -16,6 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 __all__ = ["Authority", "Issued", "presented"]
 
+Key = EllipticCurvePrivateKey | rsa_keys.RSAPrivateKey
 _DAY = timedelta(days=1)
 _FORMS: dict[str, Callable[[str], x509.GeneralName]] = {
     "dns": x509.DNSName,
@@ -34,7 +36,7 @@ class Issued:
         serial: as the TLS library writes it.
     """
 
-    def __init__(self, chain: Sequence[x509.Certificate], key: EllipticCurvePrivateKey) -> None:
+    def __init__(self, chain: Sequence[x509.Certificate], key: Key) -> None:
         self.certificate = b"".join(each.public_bytes(Encoding.PEM) for each in chain)
         self.key = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         self.serial = f"{chain[0].serial_number:X}".zfill(len(f"{chain[0].serial_number:X}") + 1 & ~1)
@@ -94,6 +96,7 @@ class Authority:
         uri: str | Sequence[str] = (),
         ip: str | Sequence[str] = (),
         purpose: Literal["", "CLIENT_AUTH", "SERVER_AUTH"] = "",
+        rsa: bool = False,
     ) -> Issued:
         """Sign a certificate.
 
@@ -107,8 +110,9 @@ class Authority:
             uri: the same.
             ip: the same.
             purpose: what alone it is good for.
+            rsa: its key is an RSA key.
         """
-        key = generate_private_key(SECP256R1())
+        key = rsa_keys.generate_private_key(65537, 2048) if rsa else generate_private_key(SECP256R1())
         parts = [*more, *(("COMMON_NAME", value) for value in _list(cn))]
         builder = _builder(_name(parts), self.name, key, begins, ends)
         alternatives = {"dns": dns, "email": email, "uri": uri, "ip": ip}
@@ -156,7 +160,7 @@ def presented(issued: Issued, trusted: Authority, folder: Path) -> dict[str, Any
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: EllipticCurvePrivateKey, begins: timedelta, ends: timedelta
+    subject: x509.Name, issuer: x509.Name, key: Key, begins: timedelta, ends: timedelta
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (

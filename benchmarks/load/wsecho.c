@@ -175,7 +175,7 @@ static size_t read_header(struct peer *p, const unsigned char *at, size_t have) 
     if (have < 2) return 0;
     unsigned length = at[1] & 0x7f;
     size_t extra = length == 126 ? 2 : length == 127 ? 8 : 0, whole = 2 + extra + 4;
-    if (have < whole) return 0;
+    if (have < whole && at[1] & 0x80) return 0; /* without a mask it is wrong at once */
     uint64_t size = extra ? 0 : length;
     for (size_t i = 0; i < extra; i++) size = size << 8 | at[2 + i];
     int code = judge(p, at[0], at[1], size);

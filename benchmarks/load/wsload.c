@@ -35,7 +35,7 @@
 
 enum { MAX_CONNECTIONS = 18000, MAX_DEPTH = 64, MAX_TOKENS = 4000000, MAX_SECONDS = 600 };
 enum { LEFT = 4096, CHUNK = 65536, MAX_MESSAGE = 1024, MAX_FRAME = 1 << 20, HEAD_LIMIT = 16384, HEADER = 14 };
-enum { OPENING_AT_ONCE = 64, DEAF_BUFFER = 65536 };
+enum { OPENING_AT_ONCE = 64, DEAF_BUFFER = 65536, SOURCES = 8 };
 static const double OPERATION_TIMEOUT = 10.0; /* seconds for a handshake, an echo or a close */
 
 /* The sample handshake of RFC 6455 section 1.3, so that the expected answer is a constant. */
@@ -144,6 +144,16 @@ static size_t handshake_head(char *out, size_t room) {
     return (size_t)n;
 }
 
+/* Take the next of a few addresses: who ends TCP first keeps the port for a while, and one address has 28,232. */
+static void take_source(struct connection *c) {
+    static uint32_t turn;
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    int on = 1;
+    from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + turn++ % SOURCES);
+    setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    if (bind(c->fd, (struct sockaddr *)&from, sizeof from)) die("no address of loopback to come from");
+}
+
 static void begin(struct connection *c) {
     static char head[HEAD_LIMIT];
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((unsigned short)option.port)};
@@ -155,6 +165,7 @@ static void begin(struct connection *c) {
     int on = 1, small = DEAF_BUFFER;
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (option.deaf) setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    if (option.mode == REJECT) take_source(c);
     busy++, opening++;
     /* On loopback a blocking connect returns as soon as the kernel has queued it: no state of its own. */
     if (connect(c->fd, (struct sockaddr *)&to, sizeof to) < 0) { fail(c, "connect failed"); return; }
@@ -189,15 +200,13 @@ static const char *header_of(const char *name, const unsigned char *end) {
     return NULL;
 }
 
-/* Go on with a refusal: wait for its body, then for the end of TCP, or make one where the server would keep it. */
+/* Go on with a refusal: wait for its body, then for the end of TCP, or end it where the server would go on. */
 static void on_refusal(struct connection *c, const unsigned char *end) {
     const char *length = header_of("content-length", end), *connection = header_of("connection", end);
     size_t whole = (size_t)(end - in.at) + 4 + (length ? strtoul(length, NULL, 10) : 0);
     if (in.have < whole) return;
     add_sample(now() - c->began);
     if (length && !(connection && !strncasecmp(connection, "close", 5))) {
-        struct linger none = {1, 0}; /* no TIME_WAIT: the ports of a fast run would not last */
-        setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
         release(c);
         return;
     }

@@ -32,12 +32,6 @@ class Server(Subject):
 
     admin: int
 
-    def cpu_seconds(self) -> float:
-        """Return the seconds of CPU of all threads, to the nanosecond: a scenario may be short."""
-        return (
-            sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{self.pid}/task").glob("*/schedstat")) / 1e9
-        )
-
     def client(self) -> Client:
         """Return a client of the HTTP API."""
         return Client(self.port)

@@ -47,9 +47,15 @@ async def two_processes(bench: Bench) -> Finding:
     return await revoke_crowd(bench, 2)
 
 
-async def revoke_crowd(bench: Bench, processes: int) -> Finding:
-    """Open the sockets of Alice and, beside them, Bob's; revoke Alice at the first process."""
-    size, site, hold = bench.size, bench.site(), bench.generator.holding
+async def revoke_crowd(bench: Bench, processes: int, config: str = "") -> Finding:
+    """Open the sockets of Alice and, beside them, Bob's; revoke Alice at the first process.
+
+    Args:
+        bench: what is used.
+        processes: how many serve.
+        config: the text of their wsauth.toml.
+    """
+    size, site, hold = bench.size, bench.site(config), bench.generator.holding
     passwords = {name: await site.add_user(name) for name in ("alice", "bob")}
     async with site.serving(processes) as servers, AsyncExitStack() as stack:
         admin = await admin_token(site, servers[0])

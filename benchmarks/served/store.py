@@ -16,7 +16,7 @@ USERS = """
 """
 SESSIONS = """
     INSERT INTO sessions (id, subject, kind, generation, generation_at, epoch, created_at, refreshed_at, address, agent)
-    VALUES (?1, ?2, 'tokens', 3, ?3, 0, ?3, ?3, '192.0.2.7', 'Mozilla/5.0 (X11; Linux x86_64)')
+    VALUES (?1, ?2, ?4, 3, ?3, 0, ?3, ?3, '192.0.2.7', 'Mozilla/5.0 (X11; Linux x86_64)')
 """
 FEED = "INSERT INTO feed (kind, key, value, keep_until, at) VALUES (?, ?, ?, ?, ?)"
 
@@ -26,13 +26,29 @@ def session_id(number: int) -> str:
     return f"filled-{number:025d}"
 
 
+def cookie_id(number: int) -> str:
+    """Return the id of a session that a browser holds."""
+    return f"cookie-{number:025d}"
+
+
 def fill(store: Path, count: int) -> None:
     """Add that many users, each with a session, and that many rows of the feed."""
     now = time.time()
     with closing(sqlite3.connect(store)) as connection, connection:
         connection.executemany(USERS, ((f"user-{number}", now) for number in range(count)))
-        connection.executemany(SESSIONS, ((session_id(number), f"user-{number}", now) for number in range(count)))
+        connection.executemany(
+            SESSIONS, ((session_id(number), f"user-{number}", now, "tokens") for number in range(count))
+        )
         connection.executemany(FEED, rows(0, count, now))
+
+
+def add_cookies(store: Path, count: int) -> None:
+    """Add a session that a browser holds for each of the first users that were filled in."""
+    now = time.time()
+    with closing(sqlite3.connect(store)) as connection, connection:
+        connection.executemany(
+            SESSIONS, ((cookie_id(number), f"user-{number}", now, "cookie") for number in range(count))
+        )
 
 
 def publish(store: Path, first: int, count: int) -> None:

@@ -61,7 +61,7 @@ def booted(root: Path, files: Mapping[str, str], installed: Mapping[str, Path]) 
     """Boot until the block ends.
 
     Args:
-        root: an empty folder, for the box's own files.
+        root: a folder to make, for the box's own files.
         files: what stands in its /etc beside what every box has: path in /etc → text.
         installed: where in the box → folder of this machine, which cannot be written there.
     """
@@ -115,6 +115,7 @@ def _remove(group: Path) -> None:
 def _main(told: dict[str, Any]) -> None:
     root = Path(told["root"])
     loopback()
+    root.mkdir()
     mount("--bind", root, root)
     programs(root)
     devices(root)

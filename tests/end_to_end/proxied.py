@@ -249,7 +249,7 @@ async def behind(
         for pattern, new in changes.items():
             assert re.search(pattern, text), f"{_SHIPPED[proxy]} has no {pattern}"
             text = re.sub(pattern, new, text)
-        (folder / _SHIPPED[proxy]).write_text(_here(proxy, text, folder, addresses, https, http), "utf-8")
+        (folder / _SHIPPED[proxy]).write_text(_here(proxy, text, folder, addresses, https=https, http=http), "utf-8")
         (folder / "main.conf").write_text(_NGINX, "utf-8")
         trust = ssl.create_default_context()
         authority.configure_trust(trust)
@@ -257,7 +257,7 @@ async def behind(
             yield Site(proxy, https, http, trust, application, tap)
 
 
-def _here(proxy: str, text: str, folder: Path, addresses: Mapping[str, str], https: int, http: int) -> str:
+def _here(proxy: str, text: str, folder: Path, addresses: Mapping[str, str], *, https: int, http: int) -> str:
     """Return a shipped file with addresses, ports and paths of this machine, and with nothing else changed."""
     pem = str(folder / "site.pem")
     own = {

@@ -57,7 +57,8 @@ class Echo:
             with suppress(ConnectionClosed):
                 async for message in connection:
                     seen.messages += 1
-                    await connection.send(message)
+                    with suppress(ConnectionClosed):  # a client that has left still gets its messages counted
+                        await connection.send(message)
             await connection.wait_closed()
         finally:
             if (told := connection.protocol.close_rcvd) is not None:

@@ -20,11 +20,6 @@ _CONFIG = """
 [server]
 {tls}
 
-[limits]
-exempt = ["127.0.0.1"]
-unauthenticated_per_address = 0
-connections_per_identity = 0
-
 [[routes]]
 path = "/ws"
 upstream = "ws://127.0.0.1:{echo}"
@@ -61,6 +56,7 @@ async def finding(
 ) -> AsyncGenerator[Finding]:
     """Tell the way to a path; each gateway is started at most once."""
     gateways: dict[bool, Serving] = {}
+    lines: list[str] = []
     authority = trustme.CA()
     async with AsyncExitStack() as stack:
 
@@ -82,10 +78,11 @@ async def finding(
                 authority.configure_trust(context)
                 return Site(via, port, path, tls=context)
             if via == "speaking":
-                done = await running.command("tokens", "issue", "--subject", "alice", "--ttl", "1h")
-                token = secret(done.out.strip(), "Alice's token")
-                lines = ("Sec-WebSocket-Protocol: wsauth.v1", f"Authorization: Bearer {token}")
-                return Site(via, port, path, lines, greets=True)
+                if not lines:
+                    done = await running.command("tokens", "issue", "--subject", "alice", "--ttl", "1h")
+                    token = secret(done.out.strip(), "Alice's token")
+                    lines.extend(["Sec-WebSocket-Protocol: wsauth.v1", f"Authorization: Bearer {token}"])
+                return Site(via, port, path, tuple(lines), greets=True)
             return Site(via, port, path)
 
         yield find

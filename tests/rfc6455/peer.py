@@ -1,4 +1,4 @@
-"""One end of a connection that does what no library lets one do, client or server: frames with any header, in any pieces.
+"""One end of a connection that does what no library lets one do: frames with any header, in any pieces, on either end.
 
 Frames are written with `frame` of `tests.attacks.wire`; `wide` is for the lengths that it would not write.
 """
@@ -32,6 +32,8 @@ __all__ = [
 CONTINUATION = 0
 PATIENCE = 10.0
 """Seconds after which silence fails a test."""
+_PROMPT = 3.0
+"""Seconds that the end of TCP may take once both ends have said that they close: less than any deadline for it."""
 _APART = 0.003
 """Seconds between two pieces that the receiver has to read one by one: nothing tells a sender that they were read."""
 
@@ -78,7 +80,7 @@ class Site:
 
 
 def wide(payload: bytes, opcode: int, octets: int, *, length: int | None = None, masked: bool = True) -> bytes:
-    """Return a final frame whose length stands in 2 or 8 octets, whether it needs them or not (RFC 6455 section 5.2)."""
+    """Return a final frame whose length stands in 2 or 8 octets, needed or not (RFC 6455 section 5.2)."""
     mask = bytes(4) if masked else b""  # a mask of zeros leaves the payload as it is
     second = (126 if octets == 2 else 127) | (0x80 if masked else 0)
     size = len(payload) if length is None else length
@@ -148,8 +150,8 @@ class Peer:
         return found
 
     async def ends(self) -> None:
-        """Wait until the other end has ended TCP, which it must without our help."""
-        async with asyncio.timeout(PATIENCE):
+        """See the other end end TCP, which it must do at once and without our help (section 7.1.1)."""
+        async with asyncio.timeout(_PROMPT):
             with suppress(ConnectionError):
                 while await self.reader.read(65_536):
                     pass

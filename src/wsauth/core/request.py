@@ -122,17 +122,12 @@ def read(raw: bytes) -> Request:
 
 
 def plain(request: Request) -> bytes:
-    """Return the head for a parser that is less strict: it sees no upgrade, or one to WebSocket in its plainest form.
+    """Return the head of a request that is no handshake for a parser that is less strict: it sees no upgrade.
 
-    An upgrade to anything else is taken out (RFC 9110 section 7.8), and uvicorn looks at one Connection line only.
+    A server may ignore an upgrade to what it does not speak (RFC 9110 section 7.8).
     """
-    headers = request.headers
-    if request.websocket:
-        headers = [field for field in headers if field[0] not in (b"connection", b"upgrade")]
-        headers += [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
-    else:
-        headers = [field for field in headers if field[0] != b"upgrade"]
-    return b"%b\r\n%b\r\n" % (request.start, b"".join([b"%b: %b\r\n" % field for field in headers]))
+    lines = [b"%b: %b\r\n" % field for field in request.headers if field[0] != b"upgrade"]
+    return b"%b\r\n%b\r\n" % (request.start, b"".join(lines))
 
 
 def _start(line: bytes) -> tuple[bytes, bytes, bytes]:

@@ -121,4 +121,4 @@ class Routes:
             raise Refused("not_found", f"there is no route at {shown(path)}", mend="[[routes]] path")
         for meant in meanings(path, decoded):
             if self.find(meant) is not policy:
-                raise Refused("request_invalid", "the path means one route as sent, and may mean another one to what is behind")
+                raise Refused("request_invalid", "the path may mean another route to what is behind")

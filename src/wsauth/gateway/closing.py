@@ -57,7 +57,10 @@ class Closing:
             link.gateway.watch(client)
         else:
             self._pass(up, client, frame_ends=False)
-            self._pass(client, up, frame_ends=self._at_once)
+            if not link.dead:
+                self._pass(client, up, frame_ends=self._at_once)
+            self._settle(up)
+        self._settle(client)
         if not link.dead and self._waits():
             self._timer = asyncio.get_running_loop().call_later(_FRAMES_AFTER, self._between_frames)
 

@@ -1,12 +1,12 @@
 """The upstreams that a configuration names."""
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from wsauth.core.forwarding import Forwarding
 from wsauth.gateway.upstreams import Upstream
 from wsauth.settings import Settings
 from wsauth.settings.routes import Route
+from wsauth.settings.upstreams import path_of
 
 __all__ = ["upstreams_of"]
 
@@ -34,13 +34,9 @@ def _upstream(route: Route, local: Mapping[str, str]) -> Upstream:
             remove_headers=route.remove_headers,
             forward_claims=route.forward_claims,
             host=route.upstream_host,
-            path=route.upstream_path or ("" if inside else _path(urls[0])),
+            path=route.upstream_path or ("" if inside else path_of(urls[0])),
             compression=route.compression,
         ),
         assertion=route.assertion and not inside,
         local=inside,
     )
-
-
-def _path(url: str) -> str:
-    return "" if url.startswith("unix:") else urlsplit(url).path

@@ -191,10 +191,18 @@ class Link:
 
     def pause(self, side: Literal["client", "upstream"], paused: bool) -> None:
         """Hold one side back at the end of its message, or let it go on."""
-        if self.speaking is not None:
-            self.speaking.pause(side, paused)
-        elif self.up is not None:
-            leg = self.client if side == "client" else self.up
+        up, speaking = self.up, self.speaking
+        leg = self.client if side == "client" else up
+        if not paused and self._late is not None:
+            self._late.cancel()
+            self._late = None
+        if speaking is not None:
+            if not paused and up is not None:
+                up.hold(False)
+            speaking.pause(side, paused)
+            if paused and (speaking.begun(up) or speaking.begun(self.client)):
+                self._hold_later()
+        elif leg is not None and not leg.closed and not leg.error:
             if paused:
                 self._hold(leg)
             else:
@@ -206,6 +214,8 @@ class Link:
         if self._closing is None and not self.dead:
             if self.speaking is not None:
                 self.speaking.leave()
+            elif not self.spliced:
+                self.client.kept, self._early = self._early, b""
             self._closing = Closing(self, code, reason, at_once=at_once)
             self._closing.begin()
 
@@ -489,6 +499,9 @@ class Link:
             return
         leg.direct = False
         leg.course = partial(self._hold_at_end, leg)
+        self._hold_later()
+
+    def _hold_later(self) -> None:
         if self._late is None:
             self._late = asyncio.get_running_loop().call_later(_HELD_AFTER, self._hold_now)
 
@@ -507,13 +520,10 @@ class Link:
     def _hold_now(self) -> None:
         self._late = None
         for leg in (self.client, self.up):
-            if leg is not None and leg.open and not leg.direct:
+            if leg is not None and not leg.direct and (self.speaking is None or self.speaking.begun(leg)):
                 leg.hold(True)
 
     def _release(self, leg: Leg) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
         leg.direct, leg.course = True, None
         kept, leg.kept = leg.kept, b""
         leg.hold(False)

@@ -132,11 +132,11 @@ class Speaking:
             self._held = paused
             if paused:
                 self._link.client.hold(True)
-            else:
-                self._read_client()
         else:
             self._upstream_held = paused
             self._read_upstream()
+        if not paused:
+            self._read_client()
 
     def begun(self, source: Leg | None) -> bool:
         """Tell whether a message of that side has begun to pass and has not ended."""
@@ -144,7 +144,7 @@ class Speaking:
             return False
         if source is self._link.client:
             return self._streams
-        return self._verdict == "passes" and not source.between_messages and not self._down_size
+        return self._verdict == "passes" and not source.between_messages
 
     def leave(self) -> None:
         """Give the legs what is not read yet, so that they can be closed."""

@@ -55,6 +55,7 @@ class Follower:
         opcode: of the frame whose header was read last.
         final: its FIN bit.
         head: bytes of its header.
+        control: bytes of all control frames so far.
         mask: its masking key, as an offset-free copy; empty where there is none.
         closed: the peer's close frame was there: nothing after it counts.
         close_payload: what that frame held, still masked where `mask` says so.
@@ -65,6 +66,7 @@ class Follower:
     __slots__ = (
         "close_payload",
         "closed",
+        "control",
         "easy",
         "empty",
         "error",
@@ -93,6 +95,7 @@ class Follower:
         self.opcode = 0
         self.final = True
         self.head = 0
+        self.control = 0
         self.mask = b""
         self.closed = False
         self.close_payload = b""
@@ -223,6 +226,8 @@ class Follower:
                 return self._break(1008, f"a message has more than {EMPTY_FRAGMENTS} empty fragments in a row")
             self.total = total
             self.fragmented = not final
+        else:
+            self.control += head + length
         self.opcode, self.final, self.head = opcode, final, head
         self.mask = data[at + head - 4 : at + head] if self.masked else b""
         if opcode == _CLOSE:
@@ -294,14 +299,19 @@ class Leg(Follower):
             and data[0] in self.easy
             and self.step[data[1]] == size
         ):
+            before = self.control
             data = self.follow(data)
             if self.error or self.closed:
                 self._link.halted(self, data)
                 return
+            if self.watched and len(data) > self.control - before:
+                self._link.stirred()
+            if data:
+                self.other.write(data)
+            return
         if self.watched:
             self._link.stirred()
-        if data:
-            self.other.write(data)
+        self.other.write(data)
 
     def hold(self, held: bool) -> None:
         """Stop or go on reading, as the link says."""

@@ -6,6 +6,8 @@ import socket
 import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_address
 from time import monotonic
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -23,7 +25,6 @@ _RESOLVED: Final = 30.0
 """Seconds after which a name is looked up again."""
 _PORTS: Final = {"ws": 80, "wss": 443}
 _NONBLOCKING: Final = getattr(socket, "SOCK_NONBLOCK", 0) | getattr(socket, "SOCK_CLOEXEC", 0)
-_QUICKACK: Final = getattr(socket, "TCP_QUICKACK", 0)
 
 Place = tuple[int, Any]
 """Address family and socket address."""
@@ -178,13 +179,13 @@ def connecting(place: Place) -> socket.socket:
     family, where = place
     made = socket.socket(family, socket.SOCK_STREAM | _NONBLOCKING)
     try:
-        made.setblocking(False)
+        if not _NONBLOCKING:
+            made.setblocking(False)
         if family != socket.AF_UNIX:
-            for level, option, value in keepalive():
-                made.setsockopt(level, option, value)
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if _QUICKACK:
-                made.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 0)
+            if not _is_here(where[0]):
+                for level, option, value in keepalive():
+                    made.setsockopt(level, option, value)
         made.connect(where)
     except BlockingIOError as error:
         if family == socket.AF_UNIX:
@@ -218,6 +219,12 @@ def _address(url: str) -> Address:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return Address(url, host, port, [(family, (host, port))])
     return Address(url, host, port, [])
+
+
+@lru_cache(maxsize=256)
+def _is_here(host: str) -> bool:
+    """Tell whether an address is this machine, to which no wire can be cut."""
+    return ip_address(host.partition("%")[0]).is_loopback
 
 
 def _is_literal(host: str) -> bool:

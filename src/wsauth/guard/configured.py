@@ -78,5 +78,4 @@ def guard_of(settings: Settings, backend: Backend, *, port: int | None = None, c
 
 
 def _keys(settings: Settings, route: Any, port: int | None) -> dict[str, Any]:
-    own = {name: getattr(route, name) for name in ("certificate_subject", "follow_session", "on_rights_change")}
-    return {**route.policy(), "origins": settings.origins(route, port), **own}
+    return {**route.policy(), "origins": settings.origins(route, port), "follow_session": route.follow_session}

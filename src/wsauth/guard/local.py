@@ -127,10 +127,10 @@ class Local:
     async def _prune(self) -> None:
         await self._store.sessions.prune(self.limits, self._clock.now())
 
-    async def _closed(self, event: events.Closed) -> None:
+    def _closed(self, event: events.Closed) -> None:
         """Forget the session that a connection had for itself."""
-        if event.identity is not None and _has_own(event.identity):
-            await self.sessions.drop(str(event.identity.session_id))
+        if event.identity is not None:
+            self._stray(event.identity)
 
     def _stray(self, identity: Identity) -> None:
         """Forget the session that a password opened for a connection which does not have it."""

@@ -19,18 +19,50 @@ from wsauth.errors import ConfigurationError
 from wsauth.services.authorities import load, stamp
 from wsauth.settings import Settings
 
-__all__ = ["HSTS", "Certificates", "tls"]
+__all__ = ["HSTS", "Certificates"]
 
 _log: Final = logging.getLogger("wsauth")
 HSTS: Final = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 """One year (RFC 6797, ASVS 3.4.1)."""
 _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Of TLS 1.2; those of 1.3 are all good."""
+_BY_NAME: Final = "CALLBACK_FAILED"
+"""What the library says of a handshake that `Certificates` itself refused."""
 _POLL: Final = 2.0
 """Seconds from one look at the files to the next."""
 _QUIET: Final = 60.0
-"""Seconds in which only one client that asked for another server is told of."""
+"""Seconds in which handshakes that fail alike are told of once."""
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+
+
+class _Context(ssl.SSLContext):
+    """Be a context that learns of handshakes that fail: an event loop keeps that to itself."""
+
+    failed: Callable[[ssl.SSLError], None]
+
+
+class _End(ssl.SSLObject):
+    """Be the server's end of a connection, which says why it refuses the other one.
+
+    An event loop cuts the connection at the first error, and with it the alert that would tell the client. Here the
+    handshake first goes on as if it waited for the client, which is when the loop sends what there is to send.
+    """
+
+    _failure: ssl.SSLError | None = None
+
+    def do_handshake(self) -> None:
+        """Go on with the handshake."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            self._failure = error
+            if isinstance(self.context, _Context):
+                self.context.failed(error)
+            raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "the alert is on its way") from error
 
 
 class Certificates:
@@ -52,7 +84,7 @@ class Certificates:
         self._minimum = ssl.TLSVersion.TLSv1_2 if server.tls_minimum == "1.2" else ssl.TLSVersion.TLSv1_3
         admin = {address[0].lower()} if isinstance(address, tuple) else set()
         self._names = settings.allowed_hosts() | admin | {*_LOOPBACK}
-        self._told_at = -_QUIET
+        self._told: dict[str, float] = {}
         self._read = self._polled = self._stamps()
         self.context = self._made()
 
@@ -95,7 +127,8 @@ class Certificates:
         return [stamp(file) for file in (self._certificate, self._key, self._authorities)]
 
     def _made(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context = _Context(ssl.PROTOCOL_TLS_SERVER)
+        context.sslobject_class, context.failed = _End, self._failed
         context.minimum_version = self._minimum
         context.set_ciphers(_CIPHERS)
         context.set_alpn_protocols(["http/1.1"])
@@ -106,8 +139,7 @@ class Certificates:
             load(context, self._authorities)
             context.verify_mode = ssl.CERT_OPTIONAL
             # Who resumes shows no certificate, and the one of before counts without being looked at again. TLS 1.2
-            # does so all the same, from a cache in this context; the lease knows its end whatever TLS overlooks.
-            context.options |= ssl.OP_NO_TICKET
+            # resumes all the same, by a cache of this context; the lease knows its end whatever TLS overlooks.
             context.num_tickets = 0
         return context
 
@@ -145,13 +177,18 @@ class Certificates:
         """Let nobody in who asks for another server (RFC 9325 section 3.7, against ALPACA); no name is no other one."""
         if name is None or name.lower() in self._names:
             return None
-        now = time.monotonic()
-        if now >= self._told_at + _QUIET:
-            self._told_at = now
-            _log.info("TLS: a client asked for %.100r; server.allowed_hosts does not have it", name)
+        self._tell("a client asked for another server", f" ({name!r:.100}), which server.allowed_hosts does not have")
         return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
 
+    def _failed(self, error: ssl.SSLError) -> None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            self._tell(f"a client certificate was refused: {error.verify_message}")
+        elif error.reason != _BY_NAME:
+            self._tell(f"a handshake failed: {(error.reason or 'no reason').lower().replace('_', ' ')}")
 
-def tls(settings: Settings) -> ssl.SSLContext | None:
-    """Return the context of the configured certificate, or `None` without one."""
-    return Certificates(settings).context if settings.server.tls else None
+    def _tell(self, what: str, whom: str = "") -> None:
+        """Log why somebody was not let in; of many alike, one."""
+        now = time.monotonic()
+        if now >= self._told.get(what, -_QUIET) + _QUIET:
+            self._told[what] = now
+            _log.info("TLS: %s%s", what, whom)

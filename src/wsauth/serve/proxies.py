@@ -1,4 +1,4 @@
-"""Behind proxies that end TLS: who is believed about the client (`wsauth.core.peers`), for an ASGI application."""
+"""Behind proxies that end TLS: who is believed about the client (`wsauth.core.peers`), for HTTP requests."""
 
 from collections.abc import Sequence
 
@@ -34,7 +34,7 @@ class Proxies:
         if client.proxied:
             scope["wsauth.proxied"] = True
             if client.secure:
-                scope["scheme"] = "wss" if scope["type"] == "websocket" else "https"
+                scope["scheme"] = "https"
             if client.address != address_of(scope):
                 scope["client"] = (client.address, 0)
         await self._app(scope, receive, send)

@@ -44,7 +44,7 @@ def page_routes(plane: Plane) -> APIRouter:
 def _page(plane: Plane) -> str:
     public, settings = plane.urls.public, plane.settings
     routes = "".join(
-        f"<tr><td><code>{escape(route.path)}</code></td><td>{escape(", ".join(route.upstreams))}</td></tr>"
+        f"<tr><td><code>{escape(route.path)}</code></td><td>{escape(', '.join(route.upstreams))}</td></tr>"
         for route in settings.routes
     )
     socket = "ws" + public.removeprefix("http") + settings.routes[0].path.removesuffix("*")

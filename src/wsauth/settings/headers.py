@@ -5,30 +5,26 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator
 
+from wsauth.core.forwarded import IDENTITY_HEADERS
 from wsauth.settings.keys import Kind
 from wsauth.settings.sources import Inside
 
 __all__ = ["Claims", "Removed"]
 
 _NAME: Final = re.compile(r"[!#$%&'+.^_`|~0-9A-Za-z-]+", re.ASCII)
-"""A token, but without `*`: who writes that means a pattern, and there are none."""
-_OURS: Final = frozenset(
-    {
-        "forwarded",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-proto",
-        *(f"x-wsauth-{name}" for name in ("assertion", "issuer", "permissions", "roles", "session", "subject")),
-        "x-wsauth-truncated",
-    }
-)
-"""What we say ourselves."""
+"""A token, but for `*`: who writes that means a pattern."""
+_OURS: Final = frozenset({"forwarded", "x-real-ip", "x-wsauth-assertion", *(each.lower() for each in IDENTITY_HEADERS)})
+"""What we say ourselves, beside all that begins with `x-forwarded-`."""
 _NEEDED: Final = frozenset({"connection", "host", "sec-websocket-key", "sec-websocket-version", "upgrade"})
 """Without these there is no handshake (RFC 6455 section 4.1)."""
-_CONNECTIONS: Final = _NEEDED | {
+_HANDSHAKES: Final = _NEEDED | {
     "authorization",
+    "content-encoding",
     "content-length",
+    "content-type",
     "cookie",
+    "expect",
+    "http2-settings",
     "keep-alive",
     "origin",
     "proxy-authenticate",
@@ -47,24 +43,25 @@ def _folded(name: str) -> str:
 
 
 def _name(value: str) -> str:
-    if "*" in value:
-        raise ValueError(f"{value!r} is a pattern, and there are none here; write each name")
     if not _NAME.fullmatch(value):
         raise ValueError(f"{value!r} is not a header's name; write X-User")
     return value
 
 
 def _removed(value: str) -> str:
-    if _folded(_name(value)) in _NEEDED:
+    """Check a name, or how names begin, with `*` at the end."""
+    if "*" in value.removesuffix("*") or value == "*":
+        raise ValueError(f"{value!r} is not how names begin; write X-Auth-*")
+    if _folded(_name(value.removesuffix("*"))) in _NEEDED:
         raise ValueError(f"{value!r} is needed to connect and cannot be removed; write other names")
     return value
 
 
 def _claims_own(value: str) -> str:
     name = _folded(_name(value))
-    if name in _OURS:
+    if name in _OURS or name.startswith("x-forwarded-"):
         raise ValueError(f"{value!r} is what wsauth itself says; write another name, such as X-Wsauth-Email")
-    if name in _CONNECTIONS or name.startswith("sec-websocket-"):
+    if name in _HANDSHAKES or name.startswith("sec-websocket-"):
         raise ValueError(f"{value!r} belongs to the handshake; write another name, such as X-Wsauth-Email")
     return value
 

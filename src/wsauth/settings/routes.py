@@ -25,13 +25,13 @@ from wsauth.settings.upstreams import ECHO, Upstream, is_host
 __all__ = ["Route"]
 
 _PATH: Final = re.compile(r"/(?:[^*?#]*/)?\*|/[^*?#]*")
-_REPLACEMENT: Final = re.compile(r"/[!-~]*", re.ASCII)
+_REPLACEMENT: Final = re.compile(r"/[!\"$-)+->@-~]*", re.ASCII)
+"""Visible ASCII but for `*`, `?` and `#`."""
 _SERVERS_OWN: Final = frozenset(
     {
         "path",
         "upstream",
         "follow_session",
-        "on_rights_change",
         "compression",
         "remove_headers",
         "forward_claims",
@@ -42,11 +42,9 @@ _SERVERS_OWN: Final = frozenset(
         "upstream_host",
         "upstream_path",
         "upstream_timeout",
-        "certificate_subject",
     }
 )
-"""Keys that a guard's Route does not take."""
-_KNOWN: Final = (*SOURCES, *(each for each in ("certificate",) if each not in SOURCES))
+"""Keys that are not handed on to a guard's Route."""
 
 
 def _path(value: str) -> str:
@@ -57,8 +55,8 @@ def _path(value: str) -> str:
 
 def _sources(value: tuple[str, ...]) -> tuple[str, ...]:
     for entry in value:
-        if entry not in _KNOWN:
-            raise ValueError(f"sources: unknown {entry!r}; known are {', '.join(_KNOWN)}")
+        if entry not in SOURCES:
+            raise ValueError(f"sources: unknown {entry!r}; known are {', '.join(SOURCES)}")
     return value
 
 
@@ -76,7 +74,7 @@ def _host(value: str) -> str:
 
 
 def _replacement(value: str) -> str:
-    if value and (not _REPLACEMENT.fullmatch(value) or "?" in value or "#" in value):
+    if value and not _REPLACEMENT.fullmatch(value):
         raise ValueError(f'upstream_path = {value!r} is not a path: write upstream_path = "/chat"')
     return value
 
@@ -90,8 +88,8 @@ class Route(Table):
     upstream: Upstream = key(
         ...,
         "Who answers behind: echo, asgi:package.module:app, ws://host:port, wss://host:port or unix:/path/to.sock, or "
-        "a list of addresses, which the last three are. A path may follow the port; upstream_path says what it means. "
-        "Must be written.",
+        "a list of addresses, which the last three are. A path may follow the port, in a list one and the same; "
+        "upstream_path says what it means. Must be written.",
         example=ECHO,
     )
     sources: Annotated[Names, AfterValidator(_sources)] = key(
@@ -131,8 +129,8 @@ class Route(Table):
     idle_timeout: WrittenDuration = key("", "Close after this time without a message in either direction.")
     remove_headers: Removed = key(
         ["X-User", "X-Forwarded-User", "Remote-User"],
-        "Headers of the client that an upstream does not get, however they are spelled (case, _ for -). Credentials "
-        "and X-Wsauth-* never pass.",
+        "Headers of the client that an upstream does not get, however they are spelled (case, _ for -); with * at the "
+        "end, all that begin so. Credentials and X-Wsauth-* never pass.",
     )
     forward_claims: Claims = key(
         {},

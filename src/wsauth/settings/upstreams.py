@@ -19,7 +19,7 @@ UNIX: Final = "unix:"
 _ASGI: Final = "asgi:"
 _APPLICATION: Final = re.compile(r"asgi:[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _NETWORK: Final = ("ws://", "wss://", UNIX)
-_URL: Final = re.compile(r"wss?://([^/]*)(?:/[!-~]*)?", re.ASCII)
+_URL: Final = re.compile(r"wss?://([^/]*)(?:/[!-)+-~]*)?", re.ASCII)
 _HOST: Final = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?", re.ASCII)
 # Docker and others make names with an underscore, and a dot at the end stops the search for a suffix.
 _NAME: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?", re.ASCII | re.I)
@@ -86,6 +86,8 @@ def _several(value: list[str] | tuple[str, ...], info: ValidationInfo) -> tuple[
             raise Inside((at,), f"upstream cannot be {_shown(entry)} in a list: write {_ADDRESS}")
         if (same := _identity(upstream)) in found:
             raise Inside((at,), "upstream stands there twice: write each address once")
+        if path_of(upstream) != path_of(next(iter(found.values()), upstream)):
+            raise Inside((at,), "upstream has another path than the first: write one and the same")
         found[same] = upstream
     return tuple(found.values())
 

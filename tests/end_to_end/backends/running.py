@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
@@ -14,7 +15,7 @@ from tempfile import TemporaryFile
 from tests.leaks import keep
 from tests.lifeline import hold, release
 
-__all__ = ["NODE_FOLDER", "ROOT", "daphne", "node_program", "process", "python_program", "uvicorn"]
+__all__ = ["NODE_FOLDER", "ROOT", "daphne", "free_port", "node_program", "process", "python_program", "uvicorn"]
 
 ROOT = Path(__file__).parents[3]
 NODE_FOLDER = ROOT / "tests" / "node"
@@ -100,3 +101,11 @@ def uvicorn(app: str, port: int = 0) -> tuple[str, ...]:
 def node_program(node: Path, name: str, *arguments: str) -> tuple[str, ...]:
     """Return the command that runs a program of `tests/node`."""
     return str(node), str(NODE_FOLDER / name), *arguments
+
+
+def free_port() -> int:
+    """Return a port that is free now, for a backend that must know its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -14,7 +14,7 @@ from tests.end_to_end.backends.running import process, python_program
 from tests.wsauth_sockets import said
 
 pytestmark = pytest.mark.anyio
-ANYBODY = '[[routes]]\npath = "/open/*"\nanonymous = true\n'
+ANYBODY = '[[routes]]\npath = "/open/*"\nupstream = "echo"\nanonymous = true\n'
 
 
 @pytest.fixture(scope="module")

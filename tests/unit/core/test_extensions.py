@@ -153,6 +153,7 @@ def test_an_answer_that_fits_an_offer_goes_to_the_client(offer: str, answer: str
         ("permessage-deflate", "permessage-deflate; x"),
         ("permessage-deflate", "permessage-deflate; client_max_window_bits=15"),
         ("permessage-deflate; client_max_window_bits", "permessage-deflate; client_max_window_bits"),
+        ("permessage-deflate", "permessage-deflate; client_max_window_bits=8"),
         ("permessage-deflate; client_max_window_bits=9", "permessage-deflate; client_max_window_bits=10"),
         ("permessage-deflate; server_max_window_bits=9", "permessage-deflate; server_max_window_bits=10"),
         ("permessage-deflate; server_max_window_bits=9", "permessage-deflate"),

@@ -44,6 +44,28 @@ def test_what_is_too_long_is_left_out_and_said_to_be() -> None:
     assert headers["X-Wsauth-Truncated"] == "X-Wsauth-Roles"
 
 
+def test_what_is_too_long_of_nobody_is_left_out_too() -> None:
+    """Nobody may have many permissions."""
+    headers = dict(identity_headers(NOBODY, Permissions(f"ticker:{number}:read" for number in range(1000))))
+    assert headers == {"X-Wsauth-Roles": "anonymous", "X-Wsauth-Truncated": "X-Wsauth-Permissions"}
+
+
+def test_claims_stand_behind_and_obey_the_same_limit() -> None:
+    """All that is left out is named in one header."""
+    claims = [("X-Email", "a@b.example"), ("X-Long", "x" * 4097), ("X-Just", "x" * 4096)]
+    headers = identity_headers(ALICE, Permissions(()), claims)
+    assert headers[-3:] == [claims[0], claims[2], ("X-Wsauth-Truncated", "X-Long")]
+
+
+def test_half_of_a_surrogate_pair_is_nobody_elses_name() -> None:
+    """It has no UTF-8, and is encoded all the same."""
+    broken, mark = (
+        dict(identity_headers(Identity(name, issuer="shop"), Permissions(()))) for name in ("a\ud800", "a?")
+    )
+    assert broken["X-Wsauth-Subject"] == "a%ED%A0%80"
+    assert broken["X-Wsauth-Subject"] != mark["X-Wsauth-Subject"]
+
+
 @pytest.mark.parametrize("subject", ["a\r\nX-Wsauth-Roles: admin", "zoë", "100%", "a b", "\x00"])
 def test_no_subject_can_forge_a_header(subject: str) -> None:
     """Whatever is not visible ASCII is percent-encoded, and so are commas and percent signs."""

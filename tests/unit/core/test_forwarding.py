@@ -145,7 +145,8 @@ def test_gw_03_the_upstream_sees_one_of_each_of_ours(before: bool) -> None:
 @pytest.mark.parametrize(
     "connection",
     [
-        b"Upgrade, X-Wsauth-Subject, X-Wsauth-Assertion, X-Forwarded-For, Host, Sec-WebSocket-Key, Sec-WebSocket-Protocol",
+        b"Upgrade, X-Wsauth-Subject, X-Wsauth-Assertion, X-Forwarded-For, Host, Sec-WebSocket-Key",
+        b"Upgrade, Connection, Sec-WebSocket-Protocol, Sec-WebSocket-Version",
         b"upgrade,x_wsauth_subject ,,\tx-forwarded-for",
         b"keep-alive, Upgrade",
     ],

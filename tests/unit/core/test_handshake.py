@@ -6,8 +6,9 @@ import pytest
 
 from tests.unit.core.protocol.driving import BEARER, HOST, ORIGIN, handshake, policy
 from wsauth.core.credentials import SOURCES
-from wsauth.core.handshake import Handshake, Header, authorization, read, read_query
+from wsauth.core.handshake import Handshake, Header, authorization, read, read_query, read_raw
 from wsauth.core.origins import Origins
+from wsauth.core.routes import NOWHERE, Policy, Routes
 from wsauth.errors import Refused
 
 JWS = "eyJhbGciOiJub25lIn0.e30.c2ln"
@@ -351,3 +352,49 @@ def test_reading_never_raises() -> None:
     """What a peer sent is a refused handshake, not an exception."""
     asked = handshake(None, (b"origin", b""), query=b"\xff=\xff&%zz")
     assert isinstance(asked.refused, Refused)
+
+
+# A head that nobody else has read.
+
+
+ROUTES = Routes([policy(), Policy(path="/open", origins=Origins([]), anonymous=True)], None)
+
+
+def raw(*headers: Header, path: str = "/ws", query: bytes = b"") -> Handshake:
+    """Read a handshake from its head alone."""
+    return read_raw([HOST, *headers], query, path, ROUTES, private=True, cookies=["session"])
+
+
+def test_a_raw_head_is_read_as_any_other() -> None:
+    """Its route, its offers, and what was presented are found."""
+    offer = (b"sec-websocket-protocol", f"wsauth.v1, wsauth.bearer.{JWS}".encode())
+    asked = raw(offer, (b"sec-websocket-protocol", b"chat"), ORIGIN, query=b"a=1")
+    assert found(asked) == ("token", JWS, "subprotocol")
+    assert (asked.speaks, asked.offered, asked.browser, asked.query) == (True, ["chat"], True, b"a=1")
+    assert (asked.policy.path, asked.host) == ("/ws", "chat.example.com")
+    assert raw(path="/open").policy.anonymous
+    assert found(raw(ORIGIN, (b"cookie", b"session=t")))[2] == "cookie"
+
+
+@pytest.mark.parametrize(
+    ("path", "offer", "refusal"),
+    [
+        ("/nothing", b"chat", "not_found"),
+        ("/ws/../open", b"chat", "not_found"),
+        ("/ws", b"chat, chat", "request_invalid"),
+        ("/ws", b"chat,", "request_invalid"),
+        ("/ws x", b"chat", "request_invalid"),
+    ],
+)
+def test_a_raw_head_that_is_refused_keeps_its_policy(path: str, offer: bytes, refusal: str) -> None:
+    """How the no is said is the route's to decide; nothing presented is looked at."""
+    asked = raw(BEARER, (b"sec-websocket-protocol", offer), path=path)
+    assert code(asked) == refusal
+    assert asked.policy is (ROUTES.find(path) if path == "/ws" else NOWHERE)
+
+
+@pytest.mark.parametrize("kind", ["bearer", "ticket"])
+def test_the_same_credential_twice_is_ambiguous(kind: str) -> None:
+    """It is not called a malformed list (HS-31)."""
+    offers = f"wsauth.v1, wsauth.{kind}.{JWS}, wsauth.{kind}.{JWS}"
+    assert code(raw((b"sec-websocket-protocol", offers.encode()))) == "credentials_ambiguous"

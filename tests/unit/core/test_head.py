@@ -2,7 +2,7 @@
 
 import pytest
 
-from wsauth.core.head import check_target, read_head
+from wsauth.core.head import check_target, offers, read_head
 from wsauth.errors import Refused
 
 Header = tuple[bytes, bytes]
@@ -78,6 +78,66 @@ def test_a_target_is_an_absolute_path(target: str) -> None:
         check_target(target)
 
 
+def test_cookies_alone_may_come_in_several_lines() -> None:
+    """What is no header that decides may too, and decides nothing."""
+    head = read_head([(b"x", b"1"), *GOOD, (b"cookie", b"a=1"), (b"x", b"2"), (b"cookie", b"b=2")])
+    assert head.cookie == "a=1; b=2"
+
+
+def test_two_authorizations_are_ambiguous() -> None:
+    """Also where they are equal."""
+    with pytest.raises(Refused) as refused:
+        read_head([*GOOD, (b"authorization", b"Bearer t"), (b"authorization", b"Bearer t")])
+    assert refused.value.code == "credentials_ambiguous"
+
+
 def test_a_path_is_left_as_it_was_sent() -> None:
     """Escapes and dots are not read."""
     check_target("/ws/..%2f?x=1")
+
+
+def offered(*values: bytes) -> list[str]:
+    """Read the offers of these lines."""
+    return offers([*GOOD, *((b"sec-websocket-protocol", value) for value in values)])
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ((), []),
+        ((b"chat",), ["chat"]),
+        ((b"chat,\tchess , go.v1",), ["chat", "chess", "go.v1"]),
+        ((b"chat", b"chess, go"), ["chat", "chess", "go"]),
+        ((b"chat, Chat",), ["chat", "Chat"]),
+        ((b"wsauth.v1, wsauth.bearer.t, wsauth.bearer.t",), ["wsauth.v1", "wsauth.bearer.t", "wsauth.bearer.t"]),
+    ],
+)
+def test_offers_are_read_in_order(values: tuple[bytes, ...], names: list[str]) -> None:
+    """Over all lines; the same credential twice is left to be called ambiguous."""
+    assert offered(*values) == names
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (b"",),
+        (b"chat,",),
+        (b",chat",),
+        (b"chat,,chess",),
+        (b"chat", b""),
+        (b"chat, chat",),
+        (b"chat", b"chat"),
+        (b"wsauth.v1, chat, chat",),
+        (b"chat chess",),
+        (b"a/b",),
+        (b"a;b",),
+        (b'"chat"',),
+        (b"ch\xe4t",),
+        (b"b" + b" " * 60_000 + b"x",),
+    ],
+)
+def test_malformed_offers_are_refused(values: tuple[bytes, ...]) -> None:
+    """Each is a token, none is empty, no name of the application is there twice (RFC 6455 section 4.1, HS-33)."""
+    with pytest.raises(Refused) as refused:
+        offered(*values)
+    assert refused.value.code == "request_invalid"

@@ -39,14 +39,11 @@ async def nothing() -> AsgiMessage:
     raise AssertionError
 
 
-async def through(
-    *headers: str, peer: str = "10.0.0.1", only: bool = True, path: str = "/", kind: str = "http"
-) -> Seen:
+async def through(*headers: str, peer: str = "10.0.0.1", only: bool = True, path: str = "/") -> Seen:
     """Send a request with these headers from this peer."""
     seen = Seen()
     pairs = [(name.lower().encode(), value.encode()) for name, value in (each.split(": ", 1) for each in headers)]
-    scheme = {"http": "http", "websocket": "ws"}[kind]
-    scope = {"type": kind, "client": (peer, 1), "scheme": scheme, "headers": pairs, "path": path}
+    scope = {"type": "http", "client": (peer, 1), "scheme": "http", "headers": pairs, "path": path}
     await Proxies(seen, TRUSTED, only=only)(scope, nothing, seen.send)
     return seen
 
@@ -84,11 +81,6 @@ async def test_forwarded_tells_the_same(header: str, address: str) -> None:
     assert (await through(f"Forwarded: {header}")).client == (address, "https")
 
 
-async def test_a_websocket_behind_tls_is_wss() -> None:
-    """Some proxies say wss themselves."""
-    assert (await through("X-Forwarded-Proto: wss", kind="websocket")).client[1] == "wss"
-
-
 @pytest.mark.parametrize(
     "headers",
     [
@@ -106,6 +98,16 @@ async def test_plain_http_and_contradictions_are_refused(headers: list[str]) -> 
     """Also where the proxy says nothing, or two headers name two clients: one of them Mallory wrote."""
     seen = await through(*headers)
     assert (seen.scope, seen.sent[0]["status"]) == (None, 400)
+
+
+async def test_what_is_behind_knows_whether_a_proxy_asks() -> None:
+    """`/auth/verify` answers only such; and where the client is the peer, its port stays."""
+    proxied = await through("X-Forwarded-Proto: https")
+    stranger = await through(peer="192.0.2.1", only=False)
+    assert proxied.scope is not None
+    assert stranger.scope is not None
+    assert (proxied.scope["wsauth.proxied"], proxied.scope["client"]) == (True, ("10.0.0.1", 1))
+    assert "wsauth.proxied" not in stranger.scope
 
 
 async def test_both_kinds_of_header_may_agree() -> None:
@@ -130,7 +132,6 @@ async def test_others_come_in_only_where_nobody_can_listen() -> None:
     assert (await through("X-Forwarded-Proto: http", only=False)).sent[0]["status"] == 400
 
 
-@pytest.mark.parametrize("kind", ["http", "websocket"])
 @pytest.mark.parametrize(
     ("host", "passes"),
     [
@@ -141,14 +142,13 @@ async def test_others_come_in_only_where_nobody_can_listen() -> None:
         ("chat.example.", False),
     ],
 )
-async def test_only_our_own_names_are_answered(kind: str, host: str, passes: bool) -> None:
-    """Another Host gets 421, by HTTP and as the answer to a handshake."""
+async def test_only_our_own_names_are_answered(host: str, passes: bool) -> None:
+    """Another Host gets 421 (RFC 9110 section 15.5.20)."""
     seen = Seen()
-    scope = {"type": kind, "client": ("192.0.2.1", 1), "headers": [(b"host", host.encode())], "path": "/"}
+    scope = {"type": "http", "client": ("192.0.2.1", 1), "headers": [(b"host", host.encode())], "path": "/"}
     await Hosts(seen, {"chat.example", "::1"}, "server.allowed_hosts")(scope, nothing, seen.send)
     if passes:
         assert seen.scope is scope
     else:
-        prefix = {"http": "http", "websocket": "websocket.http"}[kind]
-        assert [message["type"] for message in seen.sent] == [f"{prefix}.response.start", f"{prefix}.response.body"]
+        assert [message["type"] for message in seen.sent] == ["http.response.start", "http.response.body"]
         assert seen.sent[0]["status"] == 421

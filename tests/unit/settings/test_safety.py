@@ -144,7 +144,7 @@ def test_our_certificate_needs_its_key(folder: Folder, pair: str) -> None:
 
 def test_a_path_is_written_once(folder: Folder) -> None:
     """An upstream's own path and upstream_path would both stand in place of the client's."""
-    line = folder.refused('[[routes]]\nupstream = ["ws://a", "ws://b/c"]\nupstream_path = "/d"')
+    line = folder.refused('[[routes]]\nupstream = ["ws://a/c", "ws://b/c"]\nupstream_path = "/d"')
     assert line == (
         f"{folder.file}: routes[0].upstream_path stands beside a path in routes[0].upstream: write one of them"
     )

@@ -105,13 +105,16 @@ def test_a_guard_gets_none_of_the_servers_own_keys(folder: Folder) -> None:
     (route,) = folder.load('[[routes]]\nupstream = "ws://127.0.0.1:9000"').routes
     handed = set(route.policy())
     assert not [name for name in handed if name.startswith("upstream")]
-    assert not handed & {"compression", "remove_headers", "forward_claims", "assertion", "certificate_subject"}
+    assert not handed & {"compression", "remove_headers", "forward_claims", "assertion"}
     assert {"sources", "require", "max_message", "refusals"} <= handed
 
 
 def test_a_guard_takes_what_a_route_says(folder: Folder) -> None:
     """Every key that a route hands on is one of the guard's, and means the same there."""
-    (route,) = folder.load('[[routes]]\nupstream = "echo"\ngrace = "7s"\nmax_message = 0\nrequire = ["a:b"]').routes
+    (route,) = folder.load(
+        '[[routes]]\nupstream = "echo"\ngrace = "7s"\nmax_message = 0\nrequire = ["a:b"]\ncertificate_subject = "uri"'
+    ).routes
     policy = policy_of(route.path, {**route.policy(), "origins": ["https://a.example"]}, 300.0)  # type: ignore[typeddict-item]  # settings stand under the guard, and do not know its types
     assert (policy.grace, policy.max_message, policy.require) == (7.0, 2**63, ("a:b",))
+    assert (policy.on_rights_change, policy.certificate_subject) == ("reconnect", "uri")
     assert policy_of("/ws", {"origins": []}, 300.0).sources == frozenset(folder.load().routes[0].sources)

@@ -37,8 +37,9 @@ def test_what_may_stand_behind(folder: Folder, upstream: str) -> None:
     (route,) = folder.load(_route(upstream)).routes
     assert (route.upstream, route.upstreams) == (upstream, (upstream,))
     if is_network(upstream):
-        (route,) = folder.load(_route([upstream, "ws://second:9001"])).routes
-        assert route.upstream == route.upstreams == (upstream, "ws://second:9001")
+        second = f"ws://second:9001{path_of(upstream)}"
+        (route,) = folder.load(_route([upstream, second])).routes
+        assert route.upstream == route.upstreams == (upstream, second)
 
 
 def test_a_list_may_mix_kinds_of_addresses(folder: Folder) -> None:
@@ -74,6 +75,7 @@ MEND = ": write ws://host:port or wss://host:port"
         ("ws://-a", f" = 'ws://-a' is no address{MEND}"),
         ("ws://a b", f" = 'ws://a b' is no address{MEND}"),
         ("ws://a/b c", f" = 'ws://a/b c' is no address{MEND}"),
+        ("ws://a/*", f" = 'ws://a/*' is no address{MEND}"),
         ("ws://a/ü", f" = 'ws://a/ü' is no address{MEND}"),
         ("ws://ü.example", f" = 'ws://ü.example' is no address{MEND}"),
         (f"ws://a/{'x' * 100}\t", f" is no address{MEND}"),
@@ -100,6 +102,9 @@ def test_what_may_not_stand_behind(folder: Folder, upstream: str, said: str) -> 
         (["asgi:chat:app"], "[0] cannot be 'asgi:chat:app' in a list: write ws://host:port"),
         (["ws://a", "ws://b", "ws://a"], "[2] stands there twice: write each address once"),
         (["ws://A:80/", "ws://a"], "[1] stands there twice: write each address once"),
+        (["ws://a", "ws://b/c"], "[1] has another path than the first: write one and the same"),
+        (["ws://a/c", "wss://b/c", "unix:/c"], "[2] has another path than the first: write one and the same"),
+        (["ws://a/c", "ws://b/c/"], "[1] has another path than the first: write one and the same"),
         (["unix:a.sock", "unix:./a.sock"], "[1] stands there twice: write each address once"),
         (1, ' is neither a text nor a list of texts: write "echo", or ws://host:port'),
         (["ws://a", 1], ' is neither a text nor a list of texts: write "echo", or ws://host:port'),
@@ -111,9 +116,9 @@ def test_lists_that_cannot_be_meant(folder: Folder, upstream: object, said: str)
     assert folder.refused(_route(upstream)).startswith(f"{folder.file}: routes[0].upstream{said}")
 
 
-def test_two_ports_or_paths_are_two_addresses(folder: Folder) -> None:
+def test_two_ports_or_schemes_are_two_addresses(folder: Folder) -> None:
     """Only what leads to the same place stands there twice."""
-    several = ["ws://a", "ws://a:81", "wss://a", "ws://a/b", "ws://a/b/"]
+    several = ["ws://a", "ws://a:81/", "wss://a", "wss://a:80", "unix:/a"]
     assert folder.load(_route(several)).routes[0].upstreams == tuple(several)
 
 

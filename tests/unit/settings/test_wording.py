@@ -89,6 +89,7 @@ FUZZING = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], 
         ),
         ("[[routes]]\nupstream = 'echo'\nupstream_path = '/a?b'", "routes[0].upstream_path = '/a?b' is not a path"),
         ("[[routes]]\nupstream = 'echo'\nupstream_path = '/a#b'", "routes[0].upstream_path = '/a#b' is not a path"),
+        ("[[routes]]\nupstream = 'echo'\nupstream_path = '/a/*'", "routes[0].upstream_path = '/a/*' is not a path"),
         ("[[routes]]\nupstream = 'echo'\nupstream_path = '/a b'", "routes[0].upstream_path = '/a b' is not a path"),
         ("[[routes]]\nupstream = 'echo'\nupstream_path = '/ä'", "routes[0].upstream_path = '/ä' is not a path"),
         (
