@@ -15,11 +15,14 @@ from typing import IO, Literal
 from tests.leaks import keep, secret
 from tests.lifeline import hold, release
 
-__all__ = ["SERVERS", "LogLevel", "Running", "secret", "serve"]
+__all__ = ["GATEWAY", "SERVERS", "LogLevel", "Running", "secret", "serve"]
 
 LogLevel = Literal["warning", "info", "debug", "trace"]
 
 SERVERS = ("uvicorn-sansio", "uvicorn-wsproto", "hypercorn", "granian", "daphne")
+"""ASGI servers, which run an application behind the middleware."""
+GATEWAY = "gateway"
+"""`wsauth serve`, which has the application without the middleware as an upstream."""
 ROOT = Path(__file__).parent.parent
 PATIENCE = 30.0
 """Seconds that a server may take until it accepts connections."""
@@ -34,7 +37,7 @@ class Running:
     """Be one server that runs.
 
     Attributes:
-        server: its name in `SERVERS`.
+        server: its name in `SERVERS`, or `GATEWAY`.
         url: `ws://127.0.0.1:PORT`.
         http: `http://127.0.0.1:PORT`.
         port: where it listens.
@@ -101,7 +104,7 @@ async def serve(
 
     Args:
         app: module and attribute, importable from the root of the repository.
-        server: one of `SERVERS`.
+        server: one of `SERVERS`, or `GATEWAY` for a module with `guard`, `bare` and `app`.
         env: environment variables beside those of this process.
         log_level: of the server, as far as it knows it.
 
@@ -153,6 +156,8 @@ def _arguments(server: str, app: str, port: int, log_level: LogLevel) -> list[st
         return ["granian", *options, app]
     if server == "daphne":
         return ["daphne", "-b", "127.0.0.1", "-p", str(port), "-v", _VERBOSITY[log_level], app]
+    if server == GATEWAY:
+        return ["tests.apps.gateway", app.partition(":")[0], str(port), known]
     raise ValueError(f"no server is called {server!r}")
 
 

@@ -201,6 +201,7 @@ async def pushed(subject: str, text: str) -> None:
         seen[subject].append("OSError")
 
 
-app = WebSocketAuthMiddleware(chat, guard=guard)
+bare = chat
+app = WebSocketAuthMiddleware(bare, guard=guard)
 
 logging.basicConfig(level=logging.DEBUG, format="%(name)s %(message)s")

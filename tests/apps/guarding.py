@@ -8,6 +8,8 @@ from tests.leaks import secret
 from wsauth import Credentials, Guard, Identity, JWTVerifier, PasswordVerifier, Route
 
 SECRET_VARIABLE = "WSAUTH_TEST_SECRET"
+CLOSED_VARIABLE = "WSAUTH_TEST_CLOSED"
+"""Set where every path needs a route, as on the gateway: then all other paths have one with the guard's own rules."""
 PASSWORDS = "passwords"
 PASSWORD = secret("correct horse battery staple", "the password")
 PAGE = "https://app.example.com"
@@ -25,6 +27,24 @@ EVERY_SOURCE = (
 )
 GRACE = 1.0
 """Seconds that a lease may still be renewed after its end."""
+ROUTES = [
+    Route("/every", sources=EVERY_SOURCE),
+    Route("/header", sources=["header"]),
+    Route("/anonymous", anonymous=True),
+    Route("/admin", require=["chat:admin"]),
+    Route("/http", refusals="http"),
+    Route("/close", refusals="close"),
+    Route("/elsewhere", origins=["https://elsewhere.example.com"]),
+    Route("/v2", subprotocols=["chat.v2"]),
+    Route("/hurried", auth_timeout=1),
+    Route("/strict", auth_attempts=1),
+    Route("/small", max_message=64),
+    Route("/idle", idle_timeout=1),
+    Route("/brief", max_connection_age=2),
+    Route("/patient", grace=30),
+]
+"""What differs on some paths, as little as the tests need."""
+REST = Route("/*")
 
 
 class SlowVerifier:
@@ -46,10 +66,11 @@ def check_password(username: str, password: str) -> Identity | None:
 
 
 def make_guard() -> Guard:
-    """Make a guard whose routes differ as little as the tests need; leases have no leeway and a second of grace."""
+    """Make a guard with these routes; leases have no leeway and a second of grace."""
     jwt = JWTVerifier(
         issuer=ISSUER, audience=AUDIENCE, secret=os.environ[SECRET_VARIABLE], leeway=0, roles="*", cookie=COOKIE
     )
+    closed = CLOSED_VARIABLE in os.environ
     return Guard(
         verifiers=[jwt, PasswordVerifier(check_password), SlowVerifier()],
         origins=[PAGE],
@@ -57,20 +78,6 @@ def make_guard() -> Guard:
         grace=GRACE,
         auth_timeout=20,
         max_message=4 * 1024 * 1024,
-        routes=[
-            Route("/every", sources=EVERY_SOURCE),
-            Route("/header", sources=["header"]),
-            Route("/anonymous", anonymous=True),
-            Route("/admin", require=["chat:admin"]),
-            Route("/http", refusals="http"),
-            Route("/close", refusals="close"),
-            Route("/elsewhere", origins=["https://elsewhere.example.com"]),
-            Route("/v2", subprotocols=["chat.v2"]),
-            Route("/hurried", auth_timeout=1),
-            Route("/strict", auth_attempts=1),
-            Route("/small", max_message=64),
-            Route("/idle", idle_timeout=1),
-            Route("/brief", max_connection_age=2),
-            Route("/patient", grace=30),
-        ],
+        routes=[*ROUTES, REST] if closed else ROUTES,
+        closed=closed,
     )

@@ -48,16 +48,16 @@ async def page(request: Request) -> JSONResponse:
     return JSONResponse({"subject": request.user.display_name})
 
 
-app = Starlette(
-    routes=[
-        WebSocketRoute("/lobby", lobby),
-        WebSocketRoute("/members", members),
-        WebSocketRoute("/anonymous", members),
-        WebSocketRoute("/raising/{status}", raising),
-        WebSocketRoute("/echo", echo),
-        Route("/page", page),
-    ],
-    middleware=[Middleware(WebSocketAuthMiddleware, guard=make_guard())],
-)
+guard = make_guard()
+routes = [
+    WebSocketRoute("/lobby", lobby),
+    WebSocketRoute("/members", members),
+    WebSocketRoute("/anonymous", members),
+    WebSocketRoute("/raising/{status}", raising),
+    WebSocketRoute("/echo", echo),
+    Route("/page", page),
+]
+bare = Starlette(routes=routes)
+app = Starlette(routes=routes, middleware=[Middleware(WebSocketAuthMiddleware, guard=guard)])
 
 logging.basicConfig(level=logging.DEBUG, format="%(name)s %(message)s")

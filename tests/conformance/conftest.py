@@ -1,4 +1,4 @@
-"""The subjects: each server with each application, one process for the whole run; and the cast, new in every test."""
+"""The subjects: each server, and the gateway, with each application, one process for the whole run; and the cast, new in every test."""
 
 from collections.abc import AsyncGenerator
 from secrets import token_hex
@@ -8,7 +8,7 @@ import pytest
 from tests.apps.guarding import SECRET_VARIABLE
 from tests.conformance.client import Site
 from tests.issuing import SECRET
-from tests.servers import SERVERS, serve
+from tests.servers import GATEWAY, SERVERS, serve
 
 
 async def _site(app: str, server: str) -> AsyncGenerator[Site]:
@@ -16,9 +16,9 @@ async def _site(app: str, server: str) -> AsyncGenerator[Site]:
         yield site
 
 
-@pytest.fixture(scope="session", params=SERVERS)
+@pytest.fixture(scope="session", params=[*SERVERS, GATEWAY])
 def server(request: pytest.FixtureRequest) -> str:
-    """Name every server in turn."""
+    """Name every server in turn, and the gateway."""
     name: str = request.param
     return name
 

@@ -49,4 +49,5 @@ DIFFERENCES = {
     # Does not know the extension websocket.http.response nor the lifespan, takes no headers from the accept, and
     # autobahn below it refuses an empty Origin and the same subprotocol twice.
     "daphne": Difference(denies=False, headers=False, checks=True, heads=(101, 0), lifespan=False, stuck=SENT),
+    "gateway": Difference(lifespan=False, heads=(401, 431), stuck=CUT),
 }

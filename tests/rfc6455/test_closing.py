@@ -94,17 +94,15 @@ async def test_the_longest_reason_passes(site: Site, backend: Echo) -> None:
     [frame("later"), frame(b"later", PING), closing(4000, "again"), b"\x00\xff garbage", wide(b"", TEXT, 8)],
     ids=["text", "ping", "close", "garbage", "broken"],
 )
-@pytest.mark.parametrize("together", [True, False], ids=["one-segment", "later"])
+@pytest.mark.parametrize("together", [True, False], ids=["one-segment", "after-the-answer"])
 async def test_what_comes_after_a_close_counts_nothing(site: Site, backend: Echo, later: bytes, together: bool) -> None:
     """What a client sends behind its close frame is neither delivered nor answered (section 5.5.1)."""
     name = f"after-{site.via}-{later.hex()[:20]}-{together}"
     async with opened(site, name) as peer:
-        if together:
-            peer.send(closing(1000, "done"), later)
-        else:
-            await peer.send_in_pieces(closing(1000, "done"), later)
+        peer.send(closing(1000, "done"), later if together else b"")
         found = await peer.receive()
         assert (found.opcode, found.code) == (CLOSE, 1000)
+        peer.send(later)
         await peer.ends()
     seen = await backend.seen[name].ended()
     assert (seen.messages, seen.told, seen.reason) == (0, 1000, "done")

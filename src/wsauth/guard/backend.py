@@ -36,6 +36,7 @@ class Backend:
         feed_timeout: seconds without a read of the feed after which nothing is granted any more.
         on_feed_loss: then also `close` open connections, or `refuse` only.
         follows: this process holds connections; a command holds none.
+        kept: how long what others issued may live, in seconds: so long a revocation of it is kept.
 
     Attributes:
         local: our own users, where they are served.
@@ -52,8 +53,10 @@ class Backend:
         feed_timeout: float = FEED_TIMEOUT,
         on_feed_loss: Literal["refuse", "close"] = "refuse",
         follows: bool = True,
+        kept: float = KEPT,
     ) -> None:
         self.clock = clock
+        self._kept = max(KEPT, kept)
         self.bus = Bus()
         self.node = new_node(clock.now()) if follows else ""
         self.on_feed_loss = on_feed_loss
@@ -112,6 +115,8 @@ class Backend:
             kept: how long its credentials may live, in seconds.
         """
         now, store = self.clock.now(), self.store
+        if session_id is None and issuer != OWN_ISSUER:
+            kept = max(kept, self._kept)
 
         def row(order: str | None) -> NewRow:
             if session_id is not None:
@@ -137,7 +142,7 @@ class Backend:
     async def revoke_all(self) -> Report:
         """Make everything worthless that was issued until now, to anybody, and close every connection."""
         now = self.clock.now()
-        return await self.orders.give(lambda order: self.feed.revoke_all(now, now + KEPT, order))
+        return await self.orders.give(lambda order: self.feed.revoke_all(now, now + self._kept, order))
 
     async def open(self) -> None:
         """Open the store, and read the keys.

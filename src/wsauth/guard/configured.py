@@ -1,9 +1,11 @@
 """A guard as a configuration says."""
 
 import os
+from math import inf
 from pathlib import Path
 from typing import Any
 
+from wsauth.core.feed import KEPT
 from wsauth.core.sessions import Limits
 from wsauth.guard.backend import Backend
 from wsauth.guard.guard import Guard
@@ -43,6 +45,8 @@ def backend_of(
         feed_timeout=settings.store.feed_timeout,
         on_feed_loss=settings.store.on_feed_loss,
         follows=follows,
+        # A certificate lives as long as its authority says.
+        kept=inf if settings.server.tls_client_ca else KEPT,
     )
     limits = Limits(
         access=tokens.access_ttl, idle=tokens.refresh_ttl, absolute=tokens.session_ttl, grace=tokens.refresh_grace

@@ -326,7 +326,7 @@ class Guard:
     async def _issuer(self, issuer: str | None, subject: str | None) -> str:
         if issuer is not None:
             return issuer
-        known = {named for named in map(_issuer_of, self.verifiers) if named}
+        known = {named for verifier in self.verifiers for named in _issuers_of(verifier)}
         if subject is not None:
             known |= await self.backend.orders.issuers_of(subject)
         if len(known) > 1:
@@ -337,7 +337,7 @@ class Guard:
 
     def _bounds(self, issuer: str | None) -> tuple[float, float]:
         """Return the leeway of an issuer, and how long a revocation of its credentials is kept, in seconds."""
-        asked = [v for v in self.verifiers if issuer is None or _issuer_of(v) in (issuer, "")]
+        asked = [v for v in self.verifiers if issuer is None or issuer in (_issuers_of(v) or (issuer,))]
         leeway = max((getattr(v, "leeway", 0.0) for v in asked), default=0.0)
         kept = max((getattr(v, "max_ttl", _REVOCATION_KEPT) or inf for v in asked), default=_REVOCATION_KEPT)
         return leeway, max(kept, _REVOCATION_KEPT) + 2 * leeway
@@ -380,9 +380,13 @@ def _routes(routes: Iterable[Route]) -> list[Route]:
     return listed
 
 
-def _issuer_of(verifier: Verifier) -> str:
-    """Return the issuer of a verifier's identities; empty where it does not say."""
-    return str(getattr(verifier, "issuer", None) or getattr(verifier, "name", ""))
+def _issuers_of(verifier: Verifier) -> Collection[str]:
+    """Return the issuers of a verifier's identities; none where it does not say."""
+    named: Collection[str] | None = getattr(verifier, "issuers", None)
+    if named is not None:
+        return named
+    one = str(getattr(verifier, "issuer", None) or getattr(verifier, "name", ""))
+    return (one,) if one else ()
 
 
 def _warn_of_workers() -> None:

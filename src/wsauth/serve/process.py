@@ -73,7 +73,6 @@ class Process:
         """Serve until a signal, and end in order."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._signalled, 0)
-        loop.add_signal_handler(signal.SIGHUP, lambda: None)
         if self._hurry is not None:
             loop.add_signal_handler(signal.SIGINT, self._signalled, 128 + signal.SIGINT)
         try:
@@ -246,9 +245,10 @@ class Server(uvicorn.Server):
         """Speak TLS with this from now on; whoever is connected goes on."""
         if self._context is not None:
             self._context = context
-            before, self.servers = self.servers, []
+            before = list(self.servers)
             await self._accept()
             for server in before:
+                self.servers.remove(server)
                 server.close()
 
     async def _accept(self) -> None:

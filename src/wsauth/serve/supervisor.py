@@ -54,6 +54,7 @@ class Supervisor:
         stopping: Callable[[], None],
     ) -> None:
         self._count = settings.server.workers
+        self._reloads = settings.server.tls
         self._patience = settings.server.drain_timeout + 3 * GRACE
         self._listening = listening
         self._accepting = accepting
@@ -70,7 +71,8 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGTERM, self._signalled, 0)
         loop.add_signal_handler(signal.SIGINT, self._signalled, 128 + signal.SIGINT)
         slots = [asyncio.create_task(self._keep(number)) for number in range(self._count)]
-        loop.add_signal_handler(signal.SIGHUP, self._send, signal.SIGHUP)
+        if self._reloads:
+            loop.add_signal_handler(signal.SIGHUP, self._send, signal.SIGHUP)
         await self._stop.wait()
         self._stopping()
         self._listening.close()

@@ -24,6 +24,8 @@ def main() -> int:
     """Serve until the parent says otherwise, or is gone."""
     # Ctrl-C is for the parent, which tells us; what anybody prints must not look like a word to the parent.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The parent hands SIGHUP on, which means certificates; it must not end a worker that is not there yet.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     parent = os.dup(_STDOUT)
     os.dup2(_STDERR, _STDOUT)
     configure()

@@ -13,7 +13,12 @@ from wsauth.interfaces.verifier import Recalling, Verifier
 __all__ = ["Authentication"]
 
 _log = logging.getLogger("wsauth")
-_UNKNOWN = {"token": "token_invalid", "ticket": "ticket_invalid", "password": "credentials_invalid"}
+_UNKNOWN = {
+    "token": "token_invalid",
+    "ticket": "ticket_invalid",
+    "password": "credentials_invalid",
+    "certificate": "credentials_invalid",
+}
 
 
 class Authentication:

@@ -24,9 +24,6 @@ class CertificateVerifier:
         ConfigurationError: the file cannot be read, or there is no authority in it.
     """
 
-    max_ttl = 0.0
-    """Certificates live as long as their authorities say, and so must a revocation."""
-
     def __init__(self, file: str | Path) -> None:
         self._authorities = Authorities(str(file))
 
