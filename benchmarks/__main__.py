@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import report
+from benchmarks import programs, report
 from benchmarks.gateway import report as gateway_report
 from benchmarks.gateway import run as gateway
 from benchmarks.gateway.rows import GROUPS as GATEWAY
-from benchmarks.generator import ProgramMissing, build
+from benchmarks.generator import build
 from benchmarks.measure import Meter, measure_rounds
 from benchmarks.picture import draw
 from benchmarks.rows import GROUPS as MIDDLEWARE
@@ -79,12 +79,14 @@ def main(given: Sequence[str]) -> None:
     target = BUILD if options.quick or options.groups else ROOT / "docs" / "performance"
     options.groups = options.groups or GROUPS
     target.mkdir(parents=True, exist_ok=True)
+    gateways = set(GATEWAY) & set(options.groups)
     try:
+        programs.check(["gcc", *(("nginx", "haproxy") if gateways else ())])
         program, echo = build("wsload", BUILD), build("wsecho", BUILD)
-        if set(GATEWAY) & set(options.groups):
-            gateway.check_programs()
-    except ProgramMissing as missing:
+    except programs.ProgramMissing as missing:
         sys.exit(f"benchmarks: {missing}")
+    if gateways and not programs.is_compiled():
+        say("benchmarks: the gateway's splice is not compiled, so half of its rows will have no result: make compile")
     day = f"{datetime.now(UTC):%Y-%m-%d}"
     lines = []
     if set(MIDDLEWARE) & set(options.groups):
@@ -92,7 +94,7 @@ def main(given: Sequence[str]) -> None:
     if set(SERVER) & set(options.groups):
         run = Run(size_of(options.quick), options.rounds, day)
         lines += measure(program, options.groups, run, target, say)
-    if set(GATEWAY) & set(options.groups):
+    if gateways:
         size = gateway.size_of(options.quick, options.seconds)
         lines += gateway.measure(
             (program, echo), options.groups, gateway_report.Run(size, options.rounds, day), target, say

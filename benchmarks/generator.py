@@ -2,20 +2,17 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import programs
+
 CORE = 1
 """The generator's core; the servers have core 0."""
 
 SOURCES = Path(__file__).parent / "load"
-
-
-class ProgramMissing(Exception):
-    """A program that the benchmarks need is not here; the text says which, and how to get it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +33,15 @@ def build(name: str, folder: Path) -> Path:
     Raises:
         ProgramMissing: it cannot be built here.
     """
-    compiler = shutil.which("gcc") or shutil.which("cc")
     program, source = folder / name, SOURCES / f"{name}.c"
     newest = max(path.stat().st_mtime for path in (source, *SOURCES.glob("*.h")))
     if program.exists() and program.stat().st_mtime >= newest:
         return program
-    if compiler is None:
-        raise ProgramMissing("the programs of benchmarks/load need a C compiler: apt-get install gcc libc6-dev")
     folder.mkdir(parents=True, exist_ok=True)
-    command = [compiler, "-O2", "-std=c11", "-Wall", "-Wextra", "-o", str(program), str(source)]
+    command = [programs.program("gcc"), "-O2", "-std=c11", "-Wall", "-Wextra", "-o", str(program), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ProgramMissing(f"{compiler} could not build {source}: {done.stderr.strip()[:2000]}")
+        raise programs.ProgramMissing(f"gcc could not build {source}: {done.stderr.strip()[:2000]}")
     return program
 
 

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.apps.settings import AUDIENCE, ISSUER, SECRET
-from benchmarks.gateway.process import Gateway, free_port, program, running, until_listening
+from benchmarks.gateway.process import Gateway, free_port, running, until_listening
+from benchmarks.programs import program
 from benchmarks.subject import CORE
 
 CONFIG = """

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.gateway.process import Gateway, announced_port, free_port, program, running, until_listening
+from benchmarks.gateway.process import Gateway, announced_port, free_port, running, until_listening
+from benchmarks.programs import program
 from benchmarks.subject import CORE
 
 ASKED = {

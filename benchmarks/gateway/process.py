@@ -1,7 +1,6 @@
 """Run a program on one core for the length of a with block, and know what it costs."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,15 +11,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.generator import ProgramMissing
+from benchmarks.programs import program
 from benchmarks.served.process import LAUNCH
 from benchmarks.subject import ROOT, NotStarted, cpu_seconds_of, memory_of
 
 PATIENCE = 20.0
 """Seconds that a program may take until it listens."""
-
-PACKAGES = {"nginx": "nginx", "haproxy": "haproxy"}
-"""Program → the package of Debian that has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +33,6 @@ class Gateway:
     def memory(self) -> int:
         """Return the memory of all processes in bytes (proportional set size)."""
         return sum(map(memory_of, self.pids))
-
-
-def program(name: str) -> str:
-    """Return the path of an installed program.
-
-    Raises:
-        ProgramMissing: it is not here.
-    """
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
-    if found is None:
-        raise ProgramMissing(f"the gateway is compared with {name}: apt-get install {PACKAGES[name]}")
-    return found
 
 
 def version_of(name: str) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 from benchmarks.gateway import report
 from benchmarks.gateway.measure import Meter, Size
 from benchmarks.gateway.picture import draw
-from benchmarks.gateway.process import PACKAGES, program
 from benchmarks.gateway.profile import COMPARED, profile_lines
 from benchmarks.gateway.rows import Cell, all_cells, all_rows
 from benchmarks.generator import CORE
@@ -22,16 +21,6 @@ Say = Callable[[str], None]
 QUICK = Size(idle=1_000, idle_tls=100, crowd=500, bystanders=50)
 FILES_EACH = 2
 """Open files of a gateway for each connection."""
-
-
-def check_programs() -> None:
-    """Be sure that what wsauth is compared with is here.
-
-    Raises:
-        ProgramMissing: it is not.
-    """
-    for name in PACKAGES:
-        program(name)
 
 
 def size_of(quick: bool, seconds: float) -> Size:

@@ -7,14 +7,15 @@ samples are taken between SIGUSR1 and SIGUSR2, and then written to that file.
 import os
 import sys
 from collections.abc import Sequence
-from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
-from importlib.util import find_spec, spec_from_file_location
+from importlib import import_module
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
 from benchmarks.gateway.sampling import Sampler
+from benchmarks.programs import SPLICE, is_compiled
 
-SPLICE = "wsauth.gateway.splice"
 FACTORIES = {"own": "wsauth.server.factory:factory", "foreign": "benchmarks.gateway.foreign:factory"}
 
 
@@ -28,13 +29,13 @@ class Interpreted:
 
 
 def choose(half: str) -> None:
-    """Have the compiled module imported, or the source."""
+    """Import the compiled module, or the source; end where there is only the other one."""
     if half == "python":
         sys.meta_path.insert(0, Interpreted)
-        return
-    found = find_spec(SPLICE)
-    if found is None or not str(found.origin).endswith(tuple(EXTENSION_SUFFIXES)):
-        sys.exit("splice is not compiled: make compile")
+    elif not is_compiled():
+        sys.exit("splice is not compiled, or was before its source was changed: make compile")
+    if half == "python" and not str(import_module(SPLICE).__file__).endswith(".py"):
+        sys.exit("splice was imported as compiled")
 
 
 def main(config: str, half: str, issuer: str) -> int:

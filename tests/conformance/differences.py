@@ -1,4 +1,4 @@
-"""What differs between the servers, and why. The tests ask this table instead of skipping anything."""
+"""What differs between the servers and the gateway, and why. The tests ask this table instead of skipping anything."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ STAYS = (0, 0, False)
 
 @dataclass(frozen=True)
 class Difference:
-    """Say what one server cannot do, or does in its own way.
+    """Say what one of them cannot do, or does in its own way.
 
     Attributes:
         denies: refuses a handshake with the HTTP response it is told to. Where it cannot, the refusal is accepted
@@ -25,6 +25,8 @@ class Difference:
         lifespan: tells the application that it starts and stops; else the guard starts at first use.
         stuck: what a revocation reports (closed, cut, complete) of a client that does not read: `CUT`; `SENT`, since
             the server takes everything and ends TCP itself; `STAYS` until the client reads or TCP is gone.
+        upstream: the application stands behind, as an upstream. It is asked before anybody hears `auth_success`, and
+            its own no becomes one of wsauth's: 401 and 403 are what they are, anything else says that it is not there.
     """
 
     denies: bool = True
@@ -35,6 +37,11 @@ class Difference:
     codes: bool = True
     lifespan: bool = True
     stuck: tuple[int, int, bool] = STAYS
+    upstream: bool = False
+
+    def failed(self, code: str, close: int) -> tuple[str, int]:
+        """Return code and close code of an application's no that is neither 401 nor 403, in-band."""
+        return ("upstream_unavailable", 1013) if self.upstream and code == "unavailable" else (code, close)
 
 
 DIFFERENCES = {
@@ -49,5 +56,7 @@ DIFFERENCES = {
     # Does not know the extension websocket.http.response nor the lifespan, takes no headers from the accept, and
     # autobahn below it refuses an empty Origin and the same subprotocol twice.
     "daphne": Difference(denies=False, headers=False, checks=True, heads=(101, 0), lifespan=False, stuck=SENT),
-    "gateway": Difference(lifespan=False, heads=(401, 431), stuck=CUT),
+    # Not ASGI: a front of its own reads the heads, with at most 8 KiB in a line, and the application is an upstream on
+    # a Unix socket.
+    "gateway": Difference(broken=502, heads=(431, 431), lifespan=False, stuck=CUT, upstream=True),
 }

@@ -8,17 +8,32 @@ from tests.conformance.client import Site, Socket, token
 OFFER = ["wsauth.v1"]
 
 
-async def _in_band(socket: Socket, alice: str) -> None:
+async def _in_band(socket: Socket, alice: str, *, asked_first: bool = False) -> None:
+    """Authenticate; `asked_first`: the application says no before anybody hears that this was good."""
     await socket.hears("auth_required")
     await socket.auth(token(alice))
-    await socket.hears("auth_success", subject=alice)
+    if not asked_first:
+        await socket.hears("auth_success", subject=alice)
 
 
 @pytest.mark.parametrize(
-    ("what", "status"), [("close", 403), ("401", 401), ("403", 403), ("500", 500), ("raise", 0), ("return", 0)]
+    ("what", "status", "code"),
+    [
+        ("close", 403, "permission_denied"),
+        ("401", 401, "credentials_invalid"),
+        ("403", 403, "permission_denied"),
+        ("500", 500, ""),
+        ("raise", 0, ""),
+        ("return", 0, ""),
+    ],
 )
-async def test_no_before_the_accept(chat: Site, alice: str, what: str, status: int) -> None:
+async def test_no_before_the_accept(chat: Site, alice: str, what: str, status: int, code: str) -> None:
     """What the application says before it accepts is what the client gets, as far as the server can say it."""
+    if chat.difference.upstream:
+        code, status = (code, status) if code else ("upstream_unavailable", 502)
+        refusal = await chat.says_no(code, status, 0, f"/before/{what}", token=token(alice))
+        assert "the application says no" not in str(refusal.body)
+        return
     refusal = await chat.refused(f"/before/{what}", token=token(alice))
     if what == "raise" or (what == "return" and chat.difference.denies):
         status = chat.difference.broken
@@ -47,8 +62,9 @@ async def test_missing_permission_before_the_accept(chat: Site, alice: str) -> N
 )
 async def test_no_in_band(chat: Site, alice: str, what: str, code: str, close: int) -> None:
     """After in-band authentication 401 becomes 3000, 403 and a close 3003, the rest 1011, each after auth_error."""
+    code, close = chat.difference.failed(code, close)
     async with chat.open(f"/before/{what}") as socket:
-        await _in_band(socket, alice)
+        await _in_band(socket, alice, asked_first=chat.difference.upstream)
         await socket.hears("auth_error", code=code, closing=True)
         await socket.closed(close, f"{code};id=")
 
@@ -57,8 +73,8 @@ async def test_no_in_band_before_any_accept(chat: Site, alice: str) -> None:
     """After in-band authentication an application that raises or returns at once ends with 1011 or 1000."""
     for what, close in (("raise", 1011), ("return", 1000)):
         async with chat.open(f"/before/{what}") as socket:
-            await _in_band(socket, alice)
-            await socket.closed(close)
+            await _in_band(socket, alice, asked_first=chat.difference.upstream)
+            await socket.closed(1013 if chat.difference.upstream else close)
 
 
 @pytest.mark.parametrize("source", ["header", "in-band"])

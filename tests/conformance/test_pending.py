@@ -78,6 +78,22 @@ async def test_more_than_is_held_waits_in_the_wire(chat: Site, alice: str) -> No
         assert [await socket.hear() for _ in sent] == sent
 
 
+async def test_nothing_is_lost_behind_a_renewal_that_is_known(chat: Site, alice: str) -> None:
+    """A renewal that waited and needs no verification takes nothing away from what waited behind it."""
+    known = token(alice, age=1)
+    async with chat.open(token=known) as socket:
+        assert await socket.ask("hello") == "hello"
+    async with chat.open() as socket:
+        await socket.hears("auth_required")
+        await socket.auth(f"slow-0.5-{alice}")
+        await socket.auth(known)
+        for number in range(3):
+            await socket.say(f"message {number}")
+        heard = [await socket.hear() for _ in range(5)]
+        assert [one["type"] for one in heard if isinstance(one, dict)] == ["auth_success"] * 2
+        assert [one for one in heard if isinstance(one, str)] == [f"message {number}" for number in range(3)]
+
+
 @pytest.mark.parametrize("cookie", ["", f"other={COOKIE}"])
 async def test_deadline(chat: Site, cookie: str) -> None:
     """Who says nothing is closed with 3008 at auth_timeout."""

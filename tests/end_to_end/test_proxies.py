@@ -366,6 +366,7 @@ async def test_a_body_passes_the_guard_and_does_not_go_to_it(site: Site, cast: C
     for each in asked:
         assert "content-length" not in each.lower().replace("content-length: 0", "")
         assert "transfer-encoding" not in each.lower()
+        assert f"x-forwarded-for: {CLIENT}\r\n" in f"{each}\r\n".lower()
 
 
 @pytest.mark.parametrize("proxy", PROXIES)

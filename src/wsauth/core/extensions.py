@@ -60,7 +60,7 @@ class Deflate(msgspec.Struct, frozen=True, gc=False):
             return False
         if self.client_max_window_bits == 0:
             return True
-        if self.client_max_window_bits < 0 or offer.client_max_window_bits == 0:
+        if self.client_max_window_bits < 0:
             return False
         return offer.client_max_window_bits < 0 or self.client_max_window_bits <= offer.client_max_window_bits
 

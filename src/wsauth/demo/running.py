@@ -13,7 +13,7 @@ from wsauth.errors import ConfigurationError
 from wsauth.serve.application import Urls
 from wsauth.serve.listening import Listening, listen
 from wsauth.serve.logs import configure
-from wsauth.serve.process import serve
+from wsauth.serve.process import Told, serve
 from wsauth.server.application import ControlPlane
 from wsauth.settings import Settings
 
@@ -79,7 +79,7 @@ def _run(port: int | None, lease: float, until: ExitStack) -> int:
         until.close()
         os._exit(status)
 
-    return serve(settings, demo, listening, accepting=accepting, hurry=hurry)
+    return serve(settings, demo, listening, told=Told(accepting), hurry=hurry)
 
 
 class _Demo:

@@ -368,22 +368,22 @@ class Link:
 
     def halted(self, leg: Leg, data: bytes) -> None:
         """Take a broken rule or a close frame, and what may still pass before it."""
+        before, frame, code, reason = data, b"", 1005, ""
+        if leg.closed:
+            size = leg.head + len(leg.close_payload)
+            before, frame = data[:-size], data[-size:]
+            payload = frames.unmasked(leg.close_payload, leg.mask) if leg.masked else leg.close_payload
+            try:
+                code, reason = frames.read_close(payload)
+            except ValueError as error:
+                leg.error, leg.why = error.args
         if leg.error:
-            if data and leg.other.open:
-                leg.other.write(data)
-            self.broken(leg)
-            return
-        payload = frames.unmasked(leg.close_payload, leg.mask) if leg.masked else leg.close_payload
-        try:
-            code, reason = frames.read_close(payload)
-        except ValueError as error:
-            leg.error, leg.why = error.args
+            if before and leg.other.open:
+                leg.other.write(before)
             self.broken(leg)
             return
         leg.direct = False
         leg.course = _ignore
-        size = leg.head + len(leg.close_payload)
-        before, frame = data[:-size], data[-size:]
         if leg is self.client:
             self._left(before + frame, code, reason)
         else:

@@ -6,7 +6,6 @@ forgets nothing: not an authority that was taken out, nor the tickets by which c
 
 import asyncio
 import logging
-import signal
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -106,14 +105,13 @@ class Certificates:
         before, self._polled = self._polled, self._stamps()
         return self._polled == before and self._polled != self._read and self.reload()
 
-    async def follow(self, use: Callable[[ssl.SSLContext], Awaitable[None]]) -> None:
-        """Read the files on SIGHUP, and by itself soon after they have changed, until it is cancelled.
+    async def follow(self, asked: asyncio.Event, use: Callable[[ssl.SSLContext], Awaitable[None]]) -> None:
+        """Read the files when asked, and by itself soon after they have changed, until it is cancelled.
 
         Args:
+            asked: set by whoever wants them read now (SIGHUP).
             use: called with every new context.
         """
-        loop, asked = asyncio.get_running_loop(), asyncio.Event()
-        loop.add_signal_handler(signal.SIGHUP, asked.set)
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_POLL):

@@ -54,8 +54,10 @@ class HttpProtocol(HttpToolsProtocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        received: bytes = b"",
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._first = received
         self._head_limit = head_limit
         self._timeout = timeout
         self._upgrade = upgrade
@@ -77,6 +79,9 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn declares it
         super().connection_made(transport)
         self._expect()
+        first, self._first = self._first, b""
+        if first:
+            self.data_received(first)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._over = True

@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Callable, Generator
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -29,7 +30,7 @@ from wsauth.serve.proxies import Proxies
 from wsauth.settings import Settings
 from wsauth.settings.server import is_loopback
 
-__all__ = ["GRACE", "serve"]
+__all__ = ["GRACE", "Told", "serve"]
 
 _log: Final = logging.getLogger("wsauth")
 GRACE: Final = 5
@@ -39,6 +40,25 @@ _THRESHOLDS: Final = (50_000, 20, 100)
 """Of the garbage collector: a full collection over many connections stops the loop for a fifth of a second."""
 
 
+def _nothing() -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Hear how far a process is.
+
+    Attributes:
+        accepting: called once when connections are accepted.
+        reloading: called when certificates are read again because somebody asked.
+        stopping: called once when nothing is accepted any more.
+    """
+
+    accepting: Callable[[], None]
+    reloading: Callable[[], None] = _nothing
+    stopping: Callable[[], None] = _nothing
+
+
 class Process:
     """Serve one application on sockets that listen already.
 
@@ -46,8 +66,7 @@ class Process:
         application: ours.
         settings: the configuration.
         listening: its sockets.
-        accepting: called once when connections are accepted.
-        stopping: called once when nothing is accepted any more.
+        told: who is told how far we are.
         hurry: called with the exit status on a second signal; `None` where only the parent decides about that.
     """
 
@@ -56,15 +75,14 @@ class Process:
         application: Application,
         settings: Settings,
         listening: Listening,
-        accepting: Callable[[], None],
-        stopping: Callable[[], None],
+        *,
+        told: Told,
         hurry: Callable[[int], None] | None,
     ) -> None:
         self._application = application
         self._settings = settings
         self._listening = listening
-        self._accepting = accepting
-        self._stopping = stopping
+        self._told = told
         self._hurry = hurry
         self._stop = asyncio.Event()
         self._certificates = Certificates(settings) if settings.server.tls else None
@@ -101,9 +119,9 @@ class Process:
             for server in servers:
                 await server.accepts.wait()
             following = serving.create_task(self._follow(servers))
-            self._accepting()
+            self._told.accepting()
             await self._stop.wait()
-            self._stopping()
+            self._told.stopping()
             following.cancel()
             gateway.refuse()
             for server in servers:
@@ -122,12 +140,19 @@ class Process:
         """Use certificates that are new, for whoever connects from then on."""
         if self._certificates is None:
             return
+        asked = asyncio.Event()
+
+        def reload() -> None:
+            self._told.reloading()
+            asked.set()
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
 
         async def use(context: ssl.SSLContext) -> None:
             for server in servers:
                 await server.use(context)
 
-        await self._certificates.follow(use)
+        await self._certificates.follow(asked, use)
 
     async def _drain(self) -> None:
         within = self._settings.server.drain_timeout
@@ -278,11 +303,13 @@ class Server(uvicorn.Server):
     async def _arrive(self, connection: socket.socket, received: bytes) -> None:
         connection.setblocking(False)
         with contextlib.suppress(OSError):
-            _, made = await asyncio.get_running_loop().connect_accepted_socket(self._made, connection)
-            made.data_received(received)
+            # What was read goes in with the transport: what the client sends meanwhile comes behind it.
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: self._made(received), connection)
 
-    def _made(self) -> asyncio.Protocol:
-        return self._protocol(config=self.config, server_state=self.server_state, app_state={})
+    def _made(self, received: bytes = b"") -> asyncio.Protocol:
+        return self._protocol(
+            config=self.config, server_state=self.server_state, app_state={}, received=received
+        )
 
 
 def serve(
@@ -290,8 +317,7 @@ def serve(
     factory: Factory,
     listening: Listening,
     *,
-    accepting: Callable[[], None],
-    stopping: Callable[[], None] = lambda: None,
+    told: Told,
     hurry: Callable[[int], None] | None = None,
     first: Callable[[], None] = lambda: None,
 ) -> int:
@@ -301,15 +327,14 @@ def serve(
         settings: the configuration.
         factory: makes the application.
         listening: the sockets.
-        accepting: called once when connections are accepted.
-        stopping: called once when nothing is accepted any more.
+        told: who is told how far we are.
         hurry: called with the exit status on a second signal; without it only the parent decides about that.
         first: called in the loop before anything else.
     """
 
     async def live() -> None:
         first()
-        await Process(factory.build(settings, listening.urls), settings, listening, accepting, stopping, hurry).run()
+        await Process(factory.build(settings, listening.urls), settings, listening, told=told, hurry=hurry).run()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(live())

@@ -12,7 +12,7 @@ from wsauth.serve.files import Capacity, local_ports, raise_limit
 from wsauth.serve.listening import Listening, listen
 from wsauth.serve.logs import configure
 from wsauth.serve.notify import ServiceManager
-from wsauth.serve.process import GRACE, serve
+from wsauth.serve.process import GRACE, Told, serve
 from wsauth.serve.supervisor import MISCONFIGURED, Supervisor
 from wsauth.settings import Settings
 
@@ -58,17 +58,22 @@ def _run(settings: Settings, factory: str, manager: ServiceManager, until: ExitS
         _announce(settings, listening, capacity)
         manager.ready(f"listening on {listening.urls.public}")
 
+    def reloading() -> None:
+        manager.reloading()
+        manager.ready()
+
     def stopping() -> None:
         manager.stopping(settings.server.drain_timeout + 3 * GRACE, "draining")
 
+    told = Told(accepting, reloading, stopping)
     if settings.server.workers > 1:
-        return asyncio.run(Supervisor(settings, factory, listening, accepting, stopping).run())
+        return asyncio.run(Supervisor(settings, factory, listening, told).run())
 
     def hurry(status: int) -> None:
         until.close()
         os._exit(status)
 
-    return serve(settings, made, listening, accepting=accepting, stopping=stopping, hurry=hurry)
+    return serve(settings, made, listening, told=told, hurry=hurry)
 
 
 def _announce(settings: Settings, listening: Listening, capacity: Capacity) -> None:

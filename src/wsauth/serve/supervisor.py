@@ -11,13 +11,12 @@ import signal
 import sys
 from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Final, cast
 
 from wsauth.serve.listening import Listening
-from wsauth.serve.process import GRACE
+from wsauth.serve.process import GRACE, Told
 from wsauth.settings import Settings
 
 __all__ = ["ACCEPTING", "MISCONFIGURED", "Supervisor"]
@@ -41,24 +40,15 @@ class Supervisor:
         settings: the configuration.
         factory: `package.module:name`.
         listening: the sockets that they share.
-        accepting: called once when all of them accept connections.
-        stopping: called when they are asked to end.
+        told: who is told how far all of them are.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        factory: str,
-        listening: Listening,
-        accepting: Callable[[], None],
-        stopping: Callable[[], None],
-    ) -> None:
+    def __init__(self, settings: Settings, factory: str, listening: Listening, told: Told) -> None:
         self._count = settings.server.workers
         self._reloads = settings.server.tls
         self._patience = settings.server.drain_timeout + 3 * GRACE
         self._listening = listening
-        self._accepting = accepting
-        self._stopping = stopping
+        self._told = told
         self._workers: set[Process] = set()
         self._ready: set[int] = set()
         self._stop = asyncio.Event()
@@ -72,9 +62,9 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGINT, self._signalled, 128 + signal.SIGINT)
         slots = [asyncio.create_task(self._keep(number)) for number in range(self._count)]
         if self._reloads:
-            loop.add_signal_handler(signal.SIGHUP, self._send, signal.SIGHUP)
+            loop.add_signal_handler(signal.SIGHUP, self._reload)
         await self._stop.wait()
-        self._stopping()
+        self._told.stopping()
         self._listening.close()
         self._send(signal.SIGTERM)
         _, late = await asyncio.wait(slots, timeout=self._patience)
@@ -83,6 +73,10 @@ class Supervisor:
             self._send(signal.SIGKILL)
             await asyncio.wait(late)
         return self._status
+
+    def _reload(self) -> None:
+        self._told.reloading()
+        self._send(signal.SIGHUP)
 
     def _signalled(self, status: int) -> None:
         if self._stop.is_set():
@@ -148,7 +142,7 @@ class Supervisor:
         if await stdout.readline() == ACCEPTING and len(self._ready) < self._count:
             self._ready.add(number)
             if len(self._ready) == self._count:
-                self._accepting()
+                self._told.accepting()
 
 
 def _order(settings: Settings, factory: str, listening: Listening) -> bytes:

@@ -13,7 +13,7 @@ from wsauth.errors import ConfigurationError
 from wsauth.serve.application import Urls, imported
 from wsauth.serve.listening import Listening
 from wsauth.serve.logs import configure
-from wsauth.serve.process import serve
+from wsauth.serve.process import Told, serve
 from wsauth.serve.supervisor import ACCEPTING, MISCONFIGURED
 from wsauth.settings import Settings
 
@@ -38,7 +38,7 @@ def main() -> int:
             Settings.restore(order["settings"]),
             imported(order["factory"]),
             _listening(order),
-            accepting=lambda: _say(parent),
+            told=Told(lambda: _say(parent)),
             first=_watch_parent,
         )
     except ConfigurationError as error:

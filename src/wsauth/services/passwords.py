@@ -221,6 +221,10 @@ def _processors() -> int:
 
 
 def _be_nice() -> None:
-    """Let the event loop go first: on Linux a priority belongs to a thread, elsewhere to the process."""
+    """Let the event loop go first: on Linux a priority belongs to a thread, elsewhere to the process.
+
+    Where a sandbox forbids that, the threads work as they are.
+    """
     if sys.platform == "linux":
-        os.nice(_NICE)
+        with suppress(OSError):
+            os.nice(_NICE)

@@ -178,7 +178,7 @@ class Machine(Leasing):
     def leave(self, code: int, reason: str, now: float) -> list[Command]:
         """Take the application's own close; what no close frame may hold is put right (RFC 6455 section 7.4)."""
         if self.state not in (State.CLOSING, State.CLOSED):
-            code = code if wire.may_be_sent(code) else 1000
+            code = wire.sendable(code)
             reason = reason.encode("utf-8", "replace")[: wire.REASON_LIMIT].decode("utf-8", "ignore")
             self._close(code, reason, now, wire.CLOSE_TIMEOUT)
             self._tell_closed(code, reason, "application", now)

@@ -15,7 +15,7 @@ __all__ = [
     "SUBPROTOCOL",
     "TICKET_PREFIX",
     "VERSION",
-    "may_be_sent",
+    "sendable",
 ]
 
 VERSION: Final = 1
@@ -41,6 +41,11 @@ MESSAGE_REFUSALS_PER_MINUTE: Final = 10
 """Refused application messages in a minute after which the connection is closed (1008)."""
 
 
-def may_be_sent(code: int) -> bool:
-    """Tell whether a close frame may hold this code (RFC 6455 section 7.4; 1014 is one that gorilla rejects)."""
-    return 1000 <= code <= 1003 or 1007 <= code <= 1013 or 3000 <= code <= 4999
+def sendable(code: int) -> int:
+    """Return a close code as a close frame may hold it (RFC 6455 section 7.4).
+
+    1014, which some libraries take for an error, becomes 1011; what nobody may send becomes 1000.
+    """
+    if 1000 <= code <= 1003 or 1007 <= code <= 1013 or 3000 <= code <= 4999:
+        return code
+    return 1011 if code == 1014 else 1000
