@@ -17,7 +17,7 @@ from benchmarks.gateway.stacks import STACKS, Ground, make_certificate
 from benchmarks.gateway.tls import hold
 from benchmarks.gateway.wsauth import ORIGIN
 from benchmarks.generator import CORE
-from benchmarks.served.bench import Finding
+from benchmarks.served.bench import Busy, Finding
 from benchmarks.subject import NotStarted, cpu_seconds_of
 from benchmarks.tokens import SEEN, TokenFiles
 
@@ -29,6 +29,9 @@ TALKERS = 64
 
 CALM, PACE_MS = 8, 0.4
 """Connections below saturation, and milliseconds between two messages of each: 20,000 a second."""
+
+ENOUGH = 0.95
+"""The share of these messages that must have come back."""
 
 MIXED = "20-900"
 """Bytes of messages of mixed sizes."""
@@ -85,7 +88,7 @@ class Meter:
             "ticket": lambda load: load.connects(tokens=load.tickets(), via="ticket", once=True),
             "cookie": lambda load: load.connects(tokens=self.own.cookies, via="cookie", origin=ORIGIN),
             "reject": lambda load: load.reject(),
-            "paced": lambda load: load.timed("echo", connections=CALM, pace=PACE_MS),
+            "paced": lambda load: load.paced(),
             "depth 1": lambda load: load.timed("echo", connections=TALKERS),
             "depth 8": lambda load: load.timed("echo", connections=TALKERS, depth=8),
             "mixed 8": lambda load: load.timed("echo", connections=TALKERS, depth=8, size=MIXED),
@@ -159,7 +162,9 @@ class Load:
     def counted(self, mode: str, **options: object) -> Finding:
         """Load the gateway, and relate what it did to the CPU that it used."""
         before, behind = self.gateway.cpu_seconds(), cpu_seconds_of(self.backend)
+        cores = Busy()
         load = self.run(mode, **options)
+        shares = cores.shares()
         used = max(self.gateway.cpu_seconds() - before, 1e-3)
         others = load.cpu_seconds + cpu_seconds_of(self.backend) - behind
         values = {
@@ -167,10 +172,18 @@ class Load:
             "us": used / max(load.count, 1) * 1e6,
             "gateway_busy": used / load.seconds,
             "others_busy": others / load.seconds,
+            "strangers_busy": max(shares["server_busy"] - used / load.seconds, 0.0),
             "p50_ms": load.p50_us / 1e3,
             "p99_ms": load.p99_us / 1e3,
         }
         return Finding(values, load.errors if load.count else {**load.errors, "nothing was done": 1})
+
+    def paced(self) -> Finding:
+        """Count echoes below saturation; fewer messages than were due is not the load it is said to be."""
+        finding = self.timed("echo", connections=CALM, pace=PACE_MS)
+        rate, due = finding.values["per_second"] * finding.values["gateway_busy"], CALM / PACE_MS * 1e3
+        late = {f"only {rate:,.0f} messages a second": 1} if rate < due * ENOUGH else {}
+        return Finding(finding.values, {**finding.errors, **late})
 
     def connects(self, **options: object) -> Finding:
         """Count whole connections: handshake, one echo, close."""

@@ -20,6 +20,15 @@ Findings = Mapping[Cell, Sequence[Finding]]
 
 WEIGHED = ("idle", "idle TLS", "deaf client", "deaf backend")
 BULK = ("up", "down")
+RATES = (
+    *("gateway", "load", "per second of core", "µs each", "gateway busy", "strangers on its core", "core 1 busy"),
+    *("p50, ms", "p99, ms"),
+)
+"""The columns of what was counted."""
+
+DISTURBED = 0.1
+"""The share of the gateway's core from which somebody else's use of it spoils a measurement."""
+
 FULL = 0.98
 """The share of its core from which generator and backend may be what holds up a measurement."""
 
@@ -97,22 +106,23 @@ def result_lines(found: Sequence[Result]) -> list[str]:
 
 def rate_lines(findings: Findings) -> list[str]:
     """Return the table of what was counted, medians of the rounds."""
-    lines = [
-        "| gateway | load | per second of core | µs each | gateway busy | core 1 busy | p50, ms | p99, ms |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
-    ]
+    lines = [f"| {' | '.join(RATES)} |", "|---|---|" + "---:|" * (len(RATES) - 2)]
     for cell, values in _medians(findings).items():
-        if "per_second" not in values:
-            continue
-        rate = f"{values['per_second'] / 1e6:,.0f} MB" if cell.load in BULK else f"{values['per_second']:,.0f}"
-        each = "–" if cell.load in BULK else f"{values['us']:.1f}"
-        remark = "" if cell.load == "paced" or values["gateway_busy"] >= SATURATED else " (not saturated)"
-        full = " (full)" if values["others_busy"] >= FULL else ""
-        lines.append(
-            f"| {STACKS[cell.stack].title} | {cell.load} | {rate} | {each} | {values['gateway_busy']:.0%}{remark} "
-            f"| {values['others_busy']:.0%}{full} | {_time(cell, values['p50_ms'])} | {_time(cell, values['p99_ms'])} |"
-        )
+        if "per_second" in values:
+            lines.append(f"| {STACKS[cell.stack].title} | {cell.load} | {' | '.join(_rates(cell, values))} |")
     return [*lines, ""] if len(lines) > 2 else []
+
+
+def _rates(cell: Cell, values: Mapping[str, float]) -> list[str]:
+    """Return the cells of one line, behind the names."""
+    idle = cell.load != "paced" and values["gateway_busy"] < SATURATED
+    busy = f"{values['gateway_busy']:.0%}{' (not saturated)' if idle else ''}"
+    strangers = f"{values['strangers_busy']:.0%}{' (disturbed)' if values['strangers_busy'] > DISTURBED else ''}"
+    others = f"{values['others_busy']:.0%}{' (full)' if values['others_busy'] >= FULL else ''}"
+    if cell.load in BULK:
+        return [f"{values['per_second'] / 1e6:,.0f} MB", "–", busy, strangers, others, "–", "–"]
+    rate, times = f"{values['per_second']:,.0f}", [f"{values[name]:.2f}" for name in ("p50_ms", "p99_ms")]
+    return [rate, f"{values['us']:.1f}", busy, strangers, others, *times]
 
 
 def weight_lines(findings: Findings) -> list[str]:
@@ -142,10 +152,6 @@ def _medians(findings: Findings) -> dict[Cell, dict[str, float]]:
         cell: {key: median(one.values[key] for one in rounds) for key in rounds[0].values}
         for cell, rounds in good.items()
     }
-
-
-def _time(cell: Cell, milliseconds: float) -> str:
-    return "–" if cell.load in BULK else f"{milliseconds:.2f}"
 
 
 def method(size: measure.Size) -> str:

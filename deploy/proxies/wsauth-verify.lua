@@ -5,7 +5,7 @@
 -- 204 lets the request go on, with the identity headers; every other answer goes to the client, and so does a failure.
 -- Headers that clients may not set are removed before, in haproxy.cfg.
 
-local ASKS = { "authorization", "cookie", "origin", "host", "x-forwarded-proto" }
+local ASKS = { "authorization", "cookie", "origin", "host", "x-forwarded-for", "x-forwarded-proto" }
 local TELLS = { "x-wsauth-issuer", "x-wsauth-subject", "x-wsauth-session", "x-wsauth-roles", "x-wsauth-permissions",
                 "x-wsauth-truncated" }
 local REFUSES = { "content-type", "cache-control", "www-authenticate", "retry-after" }

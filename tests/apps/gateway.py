@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.apps.guarding import CLOSED_VARIABLE, REST, ROUTES
+from wsauth import Connection
 from wsauth.integrations.asgi.types import App, Receive, Scope, Send
 from wsauth.serve import Urls, run
-from wsauth.services.connections.connection import Connection
 from wsauth.settings import Settings, load
 
 FACTORY = "tests.apps.gateway:factory"

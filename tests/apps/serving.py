@@ -7,27 +7,45 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from wsauth import Connection, Guard, Route
 from wsauth.errors import ConfigurationError
-from wsauth.integrations.asgi.types import Receive, Scope, Send
+from wsauth.integrations.asgi.types import App, Receive, Scope, Send
 from wsauth.serve import Urls, run
 from wsauth.settings import Settings, load
 
 FACTORY = "tests.apps.serving:factory"
+UPSTREAM = "asgi:tests.apps.serving:echo"
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Echo on a WebSocket, or say how the client came; at `/denied` say no."""
+    await receive()
+    if scope["path"] == "/denied":
+        await send({"type": "websocket.http.response.start", "status": 403, "headers": [(b"x-secret", b"1")]})
+        await send({"type": "websocket.http.response.body", "body": b"no"})
+        return
+    await asyncio.sleep(0.05)  # as if it looked something up: what the client sends meanwhile waits
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        text = message.get("text") or ""
+        await send({"type": "websocket.send", "text": scope["scheme"] if text == "scheme?" else text})
 
 
 class Echo:
-    """Be the application of one process.
-
-    Attributes:
-        sockets: what wakes each open socket for the drain.
-    """
+    """Be the application of one process: everybody may connect, as nobody."""
 
     def __init__(self, urls: Urls) -> None:
         self.urls = urls
-        self.sockets: set[asyncio.Event] = set()
+        self.guard = Guard(verifiers=[], origins=[], routes=[Route("/*", anonymous=True)], closed=True)
+        self.applications: Mapping[str, App] = {UPSTREAM: echo}
+
+    def assertion(self, connection: Connection, audience: str) -> str | None:
+        """Sign nothing."""
+        return None
 
     async def start(self) -> None:
         """Start, or fail as the environment says."""
@@ -35,49 +53,26 @@ class Echo:
             os._exit(3)
         if os.environ.get("SERVING_MISCONFIGURED"):
             raise ConfigurationError("store.url: the file is no store; name another one")
+        await self.guard.start()
 
     async def drain(self, within: float) -> None:
         """Close the sockets at once; with `SERVING_DRAINS` it takes all the time there is."""
-        for each in list(self.sockets):
-            each.set()
+        await self.guard.connections.drain(0)
         if os.environ.get("SERVING_DRAINS"):
             await asyncio.sleep(within)
 
     async def aclose(self) -> None:
         """Say so."""
+        await self.guard.aclose()
         sys.stderr.write("the application is closed\n")
 
     async def public(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request with what is known about it, and echo on a WebSocket."""
-        if scope["type"] == "http":
-            await _tell(self, scope, receive, send, "public")
-        elif scope["path"] == "/denied":
-            await send({"type": "websocket.http.response.start", "status": 403, "headers": []})
-            await send({"type": "websocket.http.response.body", "body": b"no"})
-        else:
-            await self._echo(receive, send)
+        """Answer a request with what is known about it."""
+        await _tell(self, scope, receive, send, "public")
 
     async def admin(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request with what is known about it."""
         await _tell(self, scope, receive, send, "admin")
-
-    async def _echo(self, receive: Receive, send: Send) -> None:
-        await receive()
-        await asyncio.sleep(0.05)  # as if it looked something up: what the client sends meanwhile waits
-        await send({"type": "websocket.accept"})
-        draining = asyncio.Event()
-        self.sockets.add(draining)
-        closing = asyncio.create_task(self._close(draining, send))
-        try:
-            while (message := await receive())["type"] == "websocket.receive":
-                await send({"type": "websocket.send", "text": message.get("text") or ""})
-        finally:
-            closing.cancel()
-            self.sockets.discard(draining)
-
-    async def _close(self, draining: asyncio.Event, send: Send) -> None:
-        await draining.wait()
-        await send({"type": "websocket.close", "code": 1012, "reason": "draining;retry_after=1"})
 
 
 async def _tell(app: Echo, scope: Scope, receive: Receive, send: Send, listener: str) -> None:
@@ -125,7 +120,8 @@ factory = EchoFactory()
 
 def main() -> int:
     """Serve with these keys."""
-    keys = dict(argument.split("=", 1) for argument in sys.argv[1:])
+    keys = {"routes.0.path": "/*", "routes.0.upstream": UPSTREAM}
+    keys |= dict(argument.split("=", 1) for argument in sys.argv[1:])
     environ = {"WSAUTH__" + key.upper().replace(".", "__"): value for key, value in keys.items()}
     try:
         settings = load(Path("/dev/null"), environ)

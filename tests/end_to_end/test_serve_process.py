@@ -354,6 +354,8 @@ async def test_a_connection_serves_one_request_after_the_other() -> None:
             assert [await alice.text(), await alice.text()] == ["one", "two"]
             alice.send(frame("three"))
             assert await alice.text() == "three"
+            alice.send(frame("scheme?"))
+            assert await alice.text() == "ws"
 
 
 async def test_the_application_gets_a_whole_body_and_no_trailers() -> None:
@@ -380,11 +382,12 @@ async def test_an_upgrade_to_something_else_is_no_upgrade() -> None:
         assert answer.status == 200
 
 
-async def test_a_denial_by_the_application_is_its_own() -> None:
-    """Status and body arrive, and uvicorn logs no error about it."""
+async def test_a_denial_by_the_application_is_told_in_our_words() -> None:
+    """A 403 of an upstream is `permission_denied`; nothing that it wrote arrives, and nobody logs an error about it."""
     async with serving() as served:
         answer = await asked(served.port, request("/denied"))
-        assert (answer.status, answer.body) == (403, b"no")
+        assert (answer.status, answer.code) == (403, "permission_denied")
+        assert (answer.header("x-secret"), answer.header("content-type")) == ("", "application/problem+json")
         assert "ERROR" not in served.output
 
 

@@ -99,6 +99,15 @@ async def test_equal_frames_arrive_in_one_segment(site: Site) -> None:
             await echoed(peer, message)
 
 
+async def test_frames_that_look_alike_are_told_apart(site: Site) -> None:
+    """A segment is not taken for equal small frames whose last one has only the first byte of theirs, and is longer."""
+    small, large = frame(b"ab"), frame(b"c" * 100)
+    async with opened(site) as peer:
+        await peer.send_in_pieces(small + small + large[: len(small)], large[len(small) :] + small)
+        for payload in (b"ab", b"ab", b"c" * 100, b"ab"):
+            await echoed(peer, payload)
+
+
 async def test_control_frames_come_between_fragments(site: Site) -> None:
     """Pings between the fragments of a message are answered at once, and the message is whole (section 5.4)."""
     async with opened(site) as peer:

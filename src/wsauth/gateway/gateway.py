@@ -121,7 +121,7 @@ class Gateway:
         )
 
     def take_transport(self, transport: Any, request: Request, early: bytes, peer: str) -> None:
-        """Take a handshake from a transport: TLS."""
+        """Take a handshake from a transport: TLS, or a connection on which HTTP was spoken before."""
 
         def end(link: Link) -> Leg:
             leg = TransportLeg(link, transport, True, 0, False)
@@ -129,7 +129,14 @@ class Gateway:
             leg.hold(True)
             return leg
 
-        self._begin(request, early, peer, secure=True, certificate=transport.get_extra_info("peercert"), end=end)
+        self._begin(
+            request,
+            early,
+            peer.removeprefix("::ffff:"),
+            secure=transport.get_extra_info("sslcontext") is not None,
+            certificate=transport.get_extra_info("peercert"),
+            end=end,
+        )
 
     def _begin(
         self,

@@ -248,7 +248,7 @@ class Link:
             permissions=lease.permissions,
             client=self._who,
             scheme="https" if self._secure else "http",
-            host=next(value for name, value in request.headers if name == b"host").decode("latin-1"),
+            host=handshake.host,
             assertion=self.gateway.assertion(self.connection, audience) if upstream.assertion else None,
             offered=self._offered,
             extensions=self._extensions,

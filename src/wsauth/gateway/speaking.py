@@ -122,7 +122,6 @@ class Speaking:
 
     def deliver(self, message: Message) -> None:
         """Pass a message of the client on, as it came."""
-        self._link.connection.taken += 1
         if self._link.up is not None and isinstance(message, Text | Binary):
             self._link.up.write(message.raw)
 
@@ -236,7 +235,6 @@ class Speaking:
         if not self._streams:
             self._streams = True
             self._link.stirred()
-            self._link.connection.taken += 1
             if self._whole:
                 leg.other.write(self._whole)
                 self._whole = self._payload = b""

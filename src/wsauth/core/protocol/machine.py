@@ -323,17 +323,16 @@ class Machine(Leasing):
             self._out.append(commands.Pause("client", True))
 
     def _replay(self, now: float) -> None:
-        """Take up what was held, in order, as far as the state allows."""
+        """Take up what was held, in order, as far as the state allows; whoever was not read is read again behind it."""
+        was_full = self._held is not None and self._held.full
         while self._held and (self.state is State.OPEN or (self.state is State.PENDING and not self._question.asked)):
-            held = self._held
-            was_full = held.full
-            message = held.take()
-            if was_full and not held.full:
-                self._out.append(commands.Pause("client", False))
+            message = self._held.take()
             if self.state is State.OPEN:
                 self._open_message(message, now)
             else:
                 self._pending_message(message, now)
+        if was_full and self._held is not None and not self._held.full:
+            self._out.append(commands.Pause("client", False))
 
     # The next deadline.
 

@@ -239,21 +239,12 @@ class Connection:
     def perform(self, ordered: list[Command]) -> None:
         """Carry out what the machine ordered.
 
-        An answer that is known at once makes what stands behind its question outdated: that is at most a `WakeAt`.
-        Connecting comes last, since it may fail at once.
+        Its question comes last, since the answer may be known at once, and so does connecting, which may fail at once.
         """
-        connects = False
+        question, connects = None, False
         for command in ordered:
             if type(command) is Verify:
-                known = (
-                    None
-                    if self.machine.state is State.HANDSHAKING
-                    else self._service.authentication.recall(command.credentials)
-                )
-                if known is not None:
-                    self.answer(command, known)
-                    return
-                self._transport.verify(command)
+                question = command
             elif type(command) is commands.Connect:
                 connects = True
             else:
@@ -262,6 +253,17 @@ class Connection:
             self._service.remove(self)
         elif connects:
             self._transport.connect()
+        elif question is not None:
+            self._ask(question)
+
+    def _ask(self, question: Verify) -> None:
+        known = None
+        if self.machine.state is not State.HANDSHAKING:
+            known = self._service.authentication.recall(question.credentials)
+        if known is None:
+            self._transport.verify(question)
+        else:
+            self.answer(question, known)
 
     def _wake_at(self, command: commands.WakeAt) -> None:
         if self.machine.state is not State.CLOSED:
