@@ -1,10 +1,10 @@
 # Everything a developer does here, one command each. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-tools check format bench clean
+.PHONY: help install compile demo test test-tools check format bench wheels clean
 
 BIN := .venv/bin
-TYPED := $(wildcard src tests examples benchmarks)
+TYPED := $(wildcard src tests examples benchmarks deploy)
 # Narrow a run: make test ARGS="tests/unit -k lease"
 ARGS ?=
 
@@ -14,10 +14,14 @@ help: ## this list
 install: ## .venv with everything, as uv.lock says
 	@scripts/install
 
+compile: install ## the gateway's hot path, by mypyc (needs gcc)
+	@scripts/compile
+
 demo: install ## the server with a chat and two users, in the browser
 	@$(BIN)/wsauth demo
 
 test: install test-tools ## all tests (ARGS="tests/unit -k lease" for some)
+	@scripts/compile --if-possible
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-tools:
@@ -33,10 +37,13 @@ format: install ## format, and mend what ruff can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: install ## the measurements of docs/performance (needs gcc)
-	@command -v gcc >/dev/null || { echo "make bench needs a C compiler: apt-get install gcc libc6-dev" >&2; exit 1; }
+bench: compile ## the measurements of docs/performance (needs gcc, nginx, haproxy)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+wheels: install ## sdist and wheels into dist/, a compiled one where gcc is
+	@scripts/wheels
 
 clean: ## remove what the commands above made
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist tests/node/node_modules
+	rm -f src/wsauth/gateway/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,16 +1,19 @@
 """What the tests find on this machine, and the rule that nothing is skipped where CI=true."""
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 from collections.abc import Generator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import settings
 
 from tests.leaks import SECRETS, WRITTEN, leaks
+from tests.splices import SOURCE, CannotCompile, compiled, interpreted
 
 CI = os.environ.get("CI", "").lower() in {"1", "true"}
 NODE_TESTS = Path(__file__).parent / "node"
@@ -23,6 +26,19 @@ settings.load_profile("ci" if CI else "local")
 # which some tests send, would do nothing.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def stale(source: Path) -> list[Path]:
+    """Return the compiled modules beside a source that are not newer than it: they would be run without a word."""
+    changed = source.stat().st_mtime
+    return [built for built in source.parent.glob(f"{source.stem}*.so") if built.stat().st_mtime <= changed]
+
+
+def pytest_configure() -> None:
+    """Refuse to test a compiled module of an older source."""
+    if found := stale(SOURCE):
+        names = ", ".join(path.name for path in found)
+        raise pytest.UsageError(f"{names}: older than {SOURCE.name}; run make compile, or delete them")
 
 
 def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
@@ -85,11 +101,30 @@ def curl() -> Path:
 
 @pytest.fixture(scope="session")
 def node() -> Path:
-    """Find node 20 or newer, with the npm package ws installed in tests/node (run scripts from there)."""
+    """Find node 20 or newer, with the npm packages of tests/node installed (run scripts from there)."""
     found = _executable("node", package="nodejs")
     version = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     if int(version.removeprefix("v").split(".")[0]) < 20:
         pytest.skip(f"node {version} is older than 20")
-    if not (NODE_TESTS / "node_modules" / "ws").is_dir():
-        pytest.skip("the npm package ws is not in tests/node/node_modules: npm ci --prefix tests/node")
+    wanted = json.loads((NODE_TESTS / "package.json").read_text())["dependencies"]
+    if missing := [name for name in wanted if not (NODE_TESTS / "node_modules" / name).is_dir()]:
+        pytest.skip(f"not in tests/node/node_modules: {', '.join(missing)}: npm ci --prefix tests/node")
     return found
+
+
+@pytest.fixture(scope="session")
+def compiled_splice(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """Compile the gateway's splice, once for the whole run."""
+    try:
+        return compiled(tmp_path_factory.mktemp("splice"))
+    except CannotCompile as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session", params=["python", "compiled"])
+def splice(request: pytest.FixtureRequest) -> ModuleType:
+    """Give each half of the gateway's splice in turn; nothing may tell them apart."""
+    if request.param == "python":
+        return interpreted()
+    module: ModuleType = request.getfixturevalue("compiled_splice")
+    return module

@@ -1,6 +1,7 @@
 """The gateway in front of one of the chats: the same guard, the same application, now as an upstream of a route.
 
-Run as `python -m tests.apps.gateway MODULE PORT`. What the tests ask for at `/control/…` is answered in the same process.
+Run as `python -m tests.apps.gateway MODULE PORT LEVEL`. What the tests ask for at `/control/…` is answered in the
+same process.
 """
 
 import logging

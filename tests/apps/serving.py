@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from wsauth import Connection, Guard, Route
+from wsauth import Connection, Guard, PasswordVerifier, Route
 from wsauth.errors import ConfigurationError
 from wsauth.integrations.asgi.types import App, Receive, Scope, Send
 from wsauth.serve import Urls, run
@@ -40,7 +40,8 @@ class Echo:
 
     def __init__(self, urls: Urls) -> None:
         self.urls = urls
-        self.guard = Guard(verifiers=[], origins=[], routes=[Route("/*", anonymous=True)], closed=True)
+        known = PasswordVerifier(lambda _name, _password: None)
+        self.guard = Guard(verifiers=[known], origins=[], routes=[Route("/*", anonymous=True)], closed=True)
         self.applications: Mapping[str, App] = {UPSTREAM: echo}
 
     def assertion(self, connection: Connection, audience: str) -> str | None:

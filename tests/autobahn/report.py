@@ -10,7 +10,7 @@ from importlib.metadata import version
 from tests.autobahn.outcomes import Change, Outcome, changes
 from tests.autobahn.runs import RUNS, WSTEST, Run
 
-__all__ = ["REASONS", "page", "table"]
+__all__ = ["REASONS", "changed", "page", "table"]
 
 REASONS: dict[tuple[str, ...], str] = {
     ("3", "4", "5.15"): (
@@ -23,7 +23,6 @@ REASONS: dict[tuple[str, ...], str] = {
 
 def page(results: Mapping[str, Mapping[str, Outcome]]) -> str:
     """Return the page, in Markdown."""
-    direct = results["direct"]
     versions = [
         _said(str(WSTEST), "-a").replace("\n", ", "),
         f"ws {_said('npm', '--prefix', 'tests/node', 'ls', 'ws', '--depth=0').rpartition('@')[2]}",
@@ -32,7 +31,7 @@ def page(results: Mapping[str, Mapping[str, Outcome]]) -> str:
         f"CPython {platform.python_version()}",
         f"{platform.system()} {platform.release()}",
     ]
-    worse = _worse(results)
+    worse = sum(each.worse for run in RUNS[1:] for each in changed(run, results))
     head = f"""# The Autobahn WebSocket test suite through the gateway
 
 {datetime.now(UTC):%Y-%m-%d}, {", ".join(versions)}. Drawn by `scripts/autobahn`; [results.json](results.json) has every
@@ -47,9 +46,9 @@ A case is worse where it passes straight and does not pass through the gateway: 
 Not strict: the suite would rather see it another way, and RFC 6455 allows it. Not done: permessage-deflate, or a
 parameter of it, was not agreed on; without `compression` that is every case of 12 and 13.
 """
-    lines = [head + "\n".join(_numbers(run, results[run.name], direct) for run in RUNS), foot]
+    lines = [head + "\n".join(_numbers(run, results) for run in RUNS), foot]
     for run in RUNS[1:]:
-        found = changes(direct, results[run.name], compressed=run.compressed)
+        found = changed(run, results)
         lines += [f"## {run.what[0].upper()}{run.what[1:]}", "", *table(found), ""]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -67,22 +66,23 @@ def table(found: list[Change]) -> list[str]:
     return lines
 
 
-def _numbers(run: Run, outcomes: Mapping[str, Outcome], direct: Mapping[str, Outcome]) -> str:
+def changed(run: Run, results: Mapping[str, Mapping[str, Outcome]]) -> list[Change]:
+    """Return the cases of a run that end in another way than straight."""
+    direct, through = (
+        {case: each for case, each in results[name].items() if run.has(case)} for name in ("direct", run.name)
+    )
+    return changes(direct, through, compressed=run.compressed)
+
+
+def _numbers(run: Run, results: Mapping[str, Mapping[str, Outcome]]) -> str:
     kinds = Counter(
-        "undone" if each.undone else "failed" if not each.passed else each.behavior for each in outcomes.values()
+        "undone" if each.undone else "failed" if not each.passed else each.behavior
+        for case, each in results[run.name].items()
+        if run.has(case)
     )
     loose = kinds["NON-STRICT"] + kinds["INFORMATIONAL"]
-    worse = sum(each.worse for each in changes(direct, outcomes, compressed=run.compressed))
-    counts = [kinds["OK"] + loose, loose, kinds["failed"], kinds["undone"], worse if run.path else "–"]
-    return f"| {run.what} | {' | '.join(map(str, counts))} |"
-
-
-def _worse(results: Mapping[str, Mapping[str, Outcome]]) -> int:
-    return sum(
-        each.worse
-        for run in RUNS[1:]
-        for each in changes(results["direct"], results[run.name], compressed=run.compressed)
-    )
+    worse = sum(each.worse for each in changed(run, results)) if run.path else "–"
+    return f"| {run.what} | {kinds['OK'] + loose} | {loose} | {kinds['failed']} | {kinds['undone']} | {worse} |"
 
 
 def _reason(case: str) -> str:

@@ -1,4 +1,7 @@
-"""The subjects: each server, and the gateway, with each application, one process for the whole run; and the cast, new in every test."""
+"""The subjects: each server, and the gateway, with each application, one process for the whole run; and the cast.
+
+The cast is new in every test.
+"""
 
 from collections.abc import AsyncGenerator
 from secrets import token_hex

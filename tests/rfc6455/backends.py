@@ -38,7 +38,7 @@ class Seen:
 
 
 class Echo:
-    """Be the websockets library's server, which sends every message back whole.
+    """Be the websockets library's server, which sends every message back whole, and compresses for who offers it.
 
     Attributes:
         port: of 127.0.0.1.
@@ -71,9 +71,7 @@ async def echo() -> AsyncGenerator[Echo]:
     """Run the echo on this loop until the block ends."""
     backend = Echo()
     # No pings and no limit of its own: what a test sees is the answer to what it sent.
-    async with serve(
-        backend.handle, "127.0.0.1", 0, compression=None, max_size=None, ping_interval=None, close_timeout=1
-    ) as server:
+    async with serve(backend.handle, "127.0.0.1", 0, max_size=None, ping_interval=None, close_timeout=1) as server:
         backend.port = server.sockets[0].getsockname()[1]
         yield backend
 

@@ -27,11 +27,18 @@ anonymous = true
 max_message = "64MiB"
 
 [[routes]]
+path = "/deflate"
+upstream = "ws://127.0.0.1:{echo}"
+compression = true
+
+[[routes]]
 path = "/scripted"
 upstream = "ws://127.0.0.1:{scripted}"
 anonymous = true
 max_message = "64MiB"
 """
+
+_OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover; server_no_context_takeover"
 
 Finding = Callable[[str, str], Awaitable[Site]]
 
@@ -55,35 +62,34 @@ async def finding(
     backend: Echo, misbehaving: Scripted, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[Finding]:
     """Tell the way to a path; each gateway is started at most once."""
-    gateways: dict[bool, Serving] = {}
-    lines: list[str] = []
+    gateways: dict[bool, tuple[Serving, str]] = {}
     authority = trustme.CA()
     async with AsyncExitStack() as stack:
 
-        async def gateway(*, secure: bool) -> Serving:
+        async def gateway(*, secure: bool) -> tuple[Serving, str]:
             if secure not in gateways:
                 folder = tmp_path_factory.mktemp("tls" if secure else "plain")
                 tls = _certificate(folder, authority) if secure else ""
                 config = _CONFIG.format(tls=tls, echo=backend.port, scripted=misbehaving.port)
-                gateways[secure] = await stack.enter_async_context(serving(folder, config=config))
+                running = await stack.enter_async_context(serving(folder, config=config))
+                done = await running.command("tokens", "issue", "--subject", "alice", "--ttl", "1h")
+                gateways[secure] = running, secret(done.out.strip(), "Alice's token")
             return gateways[secure]
 
         async def find(via: str, path: str) -> Site:
+            lines = (_OFFER,) if path == "/deflate" else ()
             if via == "direct":
-                return Site(via, backend.port, path)
-            running = await gateway(secure=via == "tls")
-            port = int(running.http.rpartition(":")[2])
+                return Site(via, backend.port, path, lines)
+            running, token = await gateway(secure=via == "tls")
+            if via == "speaking":
+                lines = (*lines, "Sec-WebSocket-Protocol: wsauth.v1")
+            if via == "speaking" or path == "/deflate":
+                lines = (*lines, f"Authorization: Bearer {token}")
+            context = None
             if via == "tls":
                 context = ssl.create_default_context()
                 authority.configure_trust(context)
-                return Site(via, port, path, tls=context)
-            if via == "speaking":
-                if not lines:
-                    done = await running.command("tokens", "issue", "--subject", "alice", "--ttl", "1h")
-                    token = secret(done.out.strip(), "Alice's token")
-                    lines.extend(["Sec-WebSocket-Protocol: wsauth.v1", f"Authorization: Bearer {token}"])
-                return Site(via, port, path, tuple(lines), greets=True)
-            return Site(via, port, path)
+            return Site(via, int(running.http.rpartition(":")[2]), path, lines, context, greets=via == "speaking")
 
         yield find
 
@@ -111,3 +117,9 @@ async def through(request: pytest.FixtureRequest, finding: Finding) -> Site:
 async def to_misbehaving(request: pytest.FixtureRequest, finding: Finding) -> Site:
     """Tell each way through the gateway to the scripted server in turn."""
     return await finding(request.param, "/scripted")
+
+
+@pytest.fixture(params=["direct", "gateway", "tls"])
+async def deflating(request: pytest.FixtureRequest, finding: Finding) -> Site:
+    """Tell each way on which permessage-deflate is agreed on in turn; never for who speaks wsauth."""
+    return await finding(request.param, "/deflate")

@@ -3,7 +3,7 @@
 from tests.attacks.wire import BINARY, PING, PONG, TEXT
 from tests.rfc6455.peer import wide
 
-__all__ = ["ANSWERS_WITHIN", "TAKEN", "WIDE"]
+__all__ = ["ANSWERS_WITHIN", "BECOMES", "TAKEN", "WIDE"]
 
 WIDE: dict[str, bytes] = {
     "length-126-of-0": wide(b"", BINARY, 2),
@@ -29,3 +29,6 @@ it is written. The gateway refuses all of them, so that no two parsers ever read
 ANSWERS_WITHIN: dict[str, list[int]] = {"speaking": [1000, 1002]}
 """How a close frame between two fragments is answered. Elsewhere it is 1002, as the backend misses the message's end.
 Of a client that speaks wsauth a message that could be for us is kept back: the backend may not know that it began."""
+
+BECOMES = {1014: 1011}
+"""What an upstream's code is to the client: some libraries take 1014 for an error (`core/protocol/wire.sendable`)."""

@@ -94,9 +94,11 @@ class Peer:
         reader: of TCP.
         writer: of TCP.
         server: this end is the server, and gets masked frames.
+        head: of the answer to a client's handshake.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, server: bool = False) -> None:
+        self.head = b""
         self.reader = reader
         self.writer = writer
         self.server = server
@@ -190,8 +192,8 @@ async def opened(site: Site, case: str = "") -> AsyncGenerator[Peer]:
     try:
         writer.write(request(f"{site.path}?case={case or os.urandom(4).hex()}", *site.lines))
         async with asyncio.timeout(PATIENCE):
-            head = await reader.readuntil(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 101 "), head
+            peer.head = await reader.readuntil(b"\r\n\r\n")
+        assert peer.head.startswith(b"HTTP/1.1 101 "), peer.head
         if site.greets:
             assert b'"auth_success"' in (await peer.message()).payload
         yield peer

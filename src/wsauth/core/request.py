@@ -64,6 +64,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
         host: the name in the Host header, in lower case, without brackets and port.
         websocket: it is a WebSocket handshake.
         body: bytes of the body, or `CHUNKED`.
+        key: of a WebSocket handshake, Sec-WebSocket-Key.
     """
 
     start: bytes
@@ -75,6 +76,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     host: str
     websocket: bool
     body: int
+    key: bytes = b""
 
 
 @lru_cache(maxsize=256)
@@ -118,7 +120,8 @@ def read(raw: bytes) -> Request:
             raise BadHead(BAD_REQUEST, "the upgrade carries a body (RFC 9110 section 7.8)")
         _check_handshake(headers, named, len(raw))
     path, _, query = target.partition(b"?")
-    return Request(start, method, target, path.decode(), query, headers, host, websocket, body)
+    key = named[b"sec-websocket-key"] if websocket else b""
+    return Request(start, method, target, path.decode(), query, headers, host, websocket, body, key)
 
 
 def plain(request: Request) -> bytes:

@@ -37,7 +37,7 @@ class Dial:
         self._upstream = upstream
         self._candidates = iter(upstream.candidates())
         self._address: Address | None = None
-        self._socket: socket.socket | None = None
+        self._socket: socket.SocketType | None = None
         self._task: asyncio.Task[None] | None = None
         self.url = ""
 
@@ -72,7 +72,7 @@ class Dial:
         """Take it that the address has not answered in time."""
         self._failed(stuck=True, why=f"no answer within {self._upstream.timeout:g} s")
 
-    def _send(self, made: socket.socket, address: Address, *, registered: bool) -> bool:
+    def _send(self, made: socket.SocketType, address: Address, *, registered: bool) -> bool:
         """Send the handshake as soon as the socket takes it; false where the connection failed."""
         try:
             greeting = self._link.greeting(address.url)

@@ -82,7 +82,7 @@ class Listener:
                     self._pause(error)
                     return
                 continue  # the peer is gone again
-            made = socket.socket(self._family, socket.SOCK_STREAM, 0, fd)
+            made = socket.SocketType(self._family, socket.SOCK_STREAM, 0, fd)
             Front(self, made, str(address[0])).begin()
 
     def _pause(self, error: OSError) -> None:
@@ -105,7 +105,7 @@ class Front:
 
     __slots__ = ("_connection", "_data", "_listener", "_peer", "_searched", "_watched")
 
-    def __init__(self, listener: Listener, connection: socket.socket, peer: str) -> None:
+    def __init__(self, listener: Listener, connection: socket.SocketType, peer: str) -> None:
         self._listener = listener
         self._connection = connection
         self._peer = peer.removeprefix("::ffff:")
@@ -158,7 +158,7 @@ class Front:
         if request.websocket:
             gateway.take(connection, request, data[size:], self._peer)
         else:
-            self._listener.http(connection, data)
+            self._listener.http(socket.socket(fileno=connection.detach()), data)
 
     def _leave(self) -> None:
         """Hand the socket over to somebody else."""
@@ -177,8 +177,9 @@ class Front:
 
     def _refuse(self, status: int, rule: str) -> None:
         self._leave()
+        gateway = self._listener.gateway
         headers, body = problem("request_invalid", status, rule, self._peer)
-        self._listener.gateway.answer(self._connection, response(status, headers, body), unread=True)
+        gateway.answer(self._connection, response(status, [*gateway.headers, *headers], body), unread=True)
 
     def failed(self) -> None:
         """Close."""
@@ -196,7 +197,7 @@ class Lingering:
 
     __slots__ = ("_connection", "_plane")
 
-    def __init__(self, plane: Any, connection: socket.socket) -> None:
+    def __init__(self, plane: Any, connection: socket.SocketType) -> None:
         self._plane = plane
         self._connection = connection
         plane.shut_down(connection)

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
+from sys import intern
 from typing import Any, Final
 
 from wsauth.core import handshake as handshakes
@@ -43,7 +44,7 @@ class Gateway:
         sign: returns an assertion for a connection and an upstream's URL; `None` where there is none.
         head_limit: bytes of a request's head.
         request_timeout: seconds for a head, and for an upstream's answer.
-        headers: of every answer that is a no, such as HSTS.
+        headers: of every answer, such as HSTS.
 
     Attributes:
         plane: holds the descriptors.
@@ -109,7 +110,7 @@ class Gateway:
 
     # From the fronts.
 
-    def take(self, connection: socket.socket, request: Request, early: bytes, peer: str) -> None:
+    def take(self, connection: socket.SocketType, request: Request, early: bytes, peer: str) -> None:
         """Take a handshake from plain TCP, with what came behind it."""
         self._begin(
             request,
@@ -172,7 +173,9 @@ class Gateway:
         )
         link = Link(self, self._upstreams.get(asked.policy.path, _NONE), request, who, secure)
         link.client = end(link)
-        link.connection = guard.connections.open(asked, link, request.path, who.address, private)
+        # Texts that many connections have in common are held once.
+        path = asked.policy.path if asked.policy.path == request.path else request.path
+        link.connection = guard.connections.open(asked, link, path, intern(who.address), private)
         link.begin(early)
 
     def _turn_away(self, end: Callable[[Any], Leg], code: str, status: int, why: str, address: str) -> None:
@@ -198,7 +201,7 @@ class Gateway:
         else:
             leg.close()
 
-    def answer(self, connection: socket.socket, data: bytes, *, unread: bool) -> None:
+    def answer(self, connection: socket.SocketType, data: bytes, *, unread: bool) -> None:
         """Write a last answer to a socket, and end TCP."""
         try:
             connection.send(data, socket.MSG_DONTWAIT)
@@ -209,7 +212,7 @@ class Gateway:
         else:
             self.plane.close(connection)
 
-    def _linger(self, connection: socket.socket) -> None:
+    def _linger(self, connection: socket.SocketType) -> None:
         self._lingering.add(Lingering(self.plane, connection))
 
     def mask(self) -> bytes:

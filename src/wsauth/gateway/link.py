@@ -9,7 +9,6 @@ import asyncio
 import logging
 import os
 from base64 import b64encode
-from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -102,7 +101,7 @@ class Link:
         self._request: Request | None = request
         self._who = who
         self._secure = secure
-        self._key = next(value for name, value in request.headers if name == b"sec-websocket-key")
+        self._key = request.key
         self._key_up = self._key
         self._offered: list[str] = []
         self._farewell = (1005, "")
@@ -140,7 +139,7 @@ class Link:
 
     def accept(self, subprotocol: str) -> None:
         """Answer the handshake with 101."""
-        self.client.write(switching(accept_of(self._key), subprotocol, self._answer))
+        self.client.write(switching(accept_of(self._key), subprotocol, self._answer, self.gateway.headers))
         self._chosen = subprotocol if subprotocol in self.machine.handshake.offered else ""
         if self.machine.state is State.PENDING:
             self._speak()
@@ -235,8 +234,7 @@ class Link:
         Raises:
             Refused: no assertion can be signed now.
         """
-        lease, request, upstream = self.machine.lease, self._request, self.upstream
-        assert lease is not None  # noqa: S101  the machine connects for a lease
+        lease, request, upstream = self.machine.introduce(), self._request, self.upstream
         assert request is not None  # noqa: S101  it is kept until the upstream has answered
         handshake = self.machine.handshake
         made = head(
@@ -328,7 +326,10 @@ class Link:
         self.connection.connected(answer.subprotocol)
         # What the handshake held is of no use any more, and there may be many of us.
         self._request, self._dial, self._answer = None, None, None
-        handshake.headers, handshake.query = [], b""
+        handshake.headers, handshake.query = _NO_HEADERS, b""
+        if not handshake.offered:
+            handshake.offered = self._offered = _NO_OFFERS
+        self._who, self._key, self._key_up = _GONE, b"", b""
         if self.dead or self._closing is not None:
             return
         if self.speaking is not None:
@@ -457,8 +458,12 @@ class Link:
             self.over(1006, "")
             return
         self.client.hold(True)
+        self.client.closed, self._farewell = True, (1006, "")
         up.finish()
-        self.gateway.closing.add(self)
+        if up.open:
+            self.gateway.closing.add(self)
+        else:
+            self.over(*self._farewell)
 
     def _upstream_ended(self) -> None:
         if self.up is not None:
@@ -553,6 +558,10 @@ class Link:
 
 
 _FOREVER: Final = float("inf")
+# Shared by all open links, so that none holds empty lists of its own.
+_NO_HEADERS: Final[list[tuple[bytes, bytes]]] = []
+_NO_OFFERS: Final[list[str]] = []
+_GONE: Final = Client("")
 
 
 def _ignore(_: bytes) -> None:

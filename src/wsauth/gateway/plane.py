@@ -1,4 +1,4 @@
-"""The plane: an epoll of its own inside the event loop, in which the handler of a descriptor is a connection's place."""
+"""The plane: an epoll of its own inside the event loop; the handler of a descriptor is a connection's place."""
 
 import asyncio
 import logging
@@ -6,6 +6,7 @@ import select
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from select import EPOLLERR, EPOLLHUP
 from time import monotonic
 from typing import Any, Final
@@ -123,18 +124,14 @@ class Plane:
 
     def reset(self, connection: Any) -> None:
         """Cut a socket: what waits in the kernel is dropped, and the peer gets RST."""
-        try:
+        with suppress(OSError):  # it may be gone already
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        except OSError:
-            pass  # it is gone already
         self.close(connection)
 
     def shut_down(self, connection: Any) -> None:
         """Say that nothing more is written."""
-        try:
+        with suppress(OSError):  # it may be gone already
             connection.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # it is gone already
 
     def is_gone(self, fd: int) -> bool:
         """Tell whether TCP has ended; an event may be one of an earlier socket with the same number."""
@@ -162,7 +159,7 @@ class Plane:
     def _drop(self, fd: int) -> None:
         """Let a connection whose handler fails be cut by whom it belongs to."""
         handler = self._handlers.pop(fd, None)
-        owner = getattr(handler, "__self__", None)
+        owner = getattr(handler, "__self__", handler)
         failed = getattr(owner, "failed", None)
         if failed is not None:
             failed()

@@ -20,9 +20,11 @@ _SWITCHING: Final = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n
 Headers = list[tuple[bytes, bytes]]
 
 
-def switching(accept: bytes, subprotocol: str, answer: Answer | None) -> bytes:
+def switching(accept: bytes, subprotocol: str, answer: Answer | None, headers: Headers) -> bytes:
     """Return the 101 (RFC 6455 section 4.2.2), with what the upstream answered, where it was asked before."""
     rest = b"Sec-WebSocket-Protocol: %b\r\n" % subprotocol.encode("latin-1") if subprotocol else b""
+    if headers:
+        rest += b"".join([b"%b: %b\r\n" % header for header in headers])
     if answer is not None:
         if answer.extensions:
             rest += b"Sec-WebSocket-Extensions: %b\r\n" % answer.extensions.encode()

@@ -1,12 +1,14 @@
 """Follow the frames of two peers and pass them on: the hot path, plain Python or compiled by mypyc (`make compile`).
 
-Bytes pass as they came. Of each frame only the header is looked at: an incomplete one is held back, so that what was
-passed on ends between two frames exactly when nothing is left to skip. Everything that is not the flow of checked
-frames from one side to the other (waiting, closing, a client that speaks wsauth) is the link's.
+Bytes pass as they came. Of each frame only the header is looked at: an incomplete one is held back, as is an incomplete
+control frame, so that what was passed on ends between two frames exactly when nothing is left to skip. Everything that
+is not the flow of checked frames from one side to the other (waiting, closing, a client that speaks wsauth) is the
+link's.
 """
 
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT
 from socket import MSG_DONTWAIT
+from time import monotonic
 from typing import Any, Final
 
 __all__ = ["Follower", "Leg", "SocketLeg", "TransportLeg"]
@@ -15,6 +17,8 @@ READ_SIZE: Final = 65_536
 """Bytes of one read, and so of what may wait in one direction."""
 EMPTY_FRAGMENTS: Final = 1_000
 """Fragments without a byte in one message."""
+PINGS: Final = 1_000
+"""Pings and pongs of a client in a second (ATTACKS IB-30): they cost what messages cost, and nobody needs so many."""
 
 _EASY: Final = b"\x81\x82"
 """First bytes of a frame that is a whole text or binary message."""
@@ -56,6 +60,7 @@ class Follower:
         final: its FIN bit.
         head: bytes of its header.
         control: bytes of all control frames so far.
+        pings: control frames since `since`, which is on the monotonic clock.
         mask: its masking key, as an offset-free copy; empty where there is none.
         closed: the peer's close frame was there: nothing after it counts.
         close_payload: what that frame held, still masked where `mask` says so.
@@ -79,7 +84,9 @@ class Follower:
         "mask",
         "masked",
         "opcode",
+        "pings",
         "rsv1",
+        "since",
         "step",
         "total",
         "why",
@@ -96,6 +103,8 @@ class Follower:
         self.final = True
         self.head = 0
         self.control = 0
+        self.pings = 0
+        self.since = 0.0
         self.mask = b""
         self.closed = False
         self.close_payload = b""
@@ -192,7 +201,8 @@ class Follower:
         """Read the header at this place and take note of it.
 
         Returns:
-            Bytes of the whole frame; 0 where the header, or a close frame, is not whole yet; -1 where a rule is broken.
+            Bytes of the whole frame; 0 where the header, or a control frame, is not whole yet; -1 where a rule is
+            broken.
         """
         size = len(data) - at
         if size < _SERVER_HEAD:
@@ -215,7 +225,7 @@ class Follower:
             head += 4
             if size < head:
                 return 0
-        if opcode == _CLOSE and size < head + length:
+        if opcode >= _CLOSE and size < head + length:
             return 0
         if opcode < _CLOSE:
             total = length if opcode else self.total + length
@@ -228,6 +238,8 @@ class Follower:
             self.fragmented = not final
         else:
             self.control += head + length
+            if self.masked and self._pings_too_often():
+                return self._break(1008, f"more than {PINGS} pings and pongs came in a second")
         self.opcode, self.final, self.head = opcode, final, head
         self.mask = data[at + head - 4 : at + head] if self.masked else b""
         if opcode == _CLOSE:
@@ -250,6 +262,15 @@ class Follower:
         if not opcode and not self.fragmented:
             return "a continuation continues nothing (section 5.4)"
         return ""
+
+    def _pings_too_often(self) -> bool:
+        """Count a control frame; the clock is looked at once in a thousand."""
+        self.pings += 1
+        if self.pings <= PINGS:
+            return False
+        before, self.since = self.since, monotonic()
+        self.pings = 1
+        return self.since - before < 1.0
 
     def _break(self, code: int, why: str) -> int:
         self.error = code
@@ -362,14 +383,12 @@ class Leg(Follower):
 class SocketLeg(Leg):
     """Be an end that is a socket in the plane's epoll."""
 
-    __slots__ = ("_mask", "_out", "_plane", "_recv", "_send", "_socket", "fd")
+    __slots__ = ("_mask", "_out", "_plane", "_socket", "fd")
 
     def __init__(self, link: Any, plane: Any, socket: Any, masked: bool, limit: int, deflate: bool) -> None:
         super().__init__(link, masked, limit, deflate)
         self._plane = plane
         self._socket = socket
-        self._recv = socket.recv
-        self._send = socket.send
         self.fd: int = socket.fileno()
         self._mask = -1
         self._out = b""
@@ -392,12 +411,12 @@ class SocketLeg(Leg):
         if self._out:
             self._mask |= EPOLLOUT
         if registered:
-            self._plane.replace(self.fd, self.ready, self._mask)
+            self._plane.replace(self.fd, self, self._mask)
         else:
-            self._plane.add(self.fd, self.ready, self._mask)
+            self._plane.add(self.fd, self, self._mask)
 
-    def ready(self, events: int) -> None:
-        """Do what epoll says can be done."""
+    def __call__(self, events: int) -> None:
+        """Do what epoll says can be done; the leg is its own handler, which costs no memory beside it."""
         if events & EPOLLOUT and self._out:
             self._flush()
         if not events & (EPOLLIN | EPOLLHUP | EPOLLERR) or not self.open:
@@ -407,7 +426,7 @@ class SocketLeg(Leg):
                 self._link.lost(self)
             return
         try:
-            data = self._recv(READ_SIZE, MSG_DONTWAIT)
+            data = self._socket.recv(READ_SIZE, MSG_DONTWAIT)
         except BlockingIOError:
             return
         except OSError:
@@ -423,7 +442,7 @@ class SocketLeg(Leg):
             self._out += data
             return
         try:
-            sent = self._send(data, MSG_DONTWAIT)
+            sent = self._socket.send(data, MSG_DONTWAIT)
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -440,7 +459,7 @@ class SocketLeg(Leg):
 
     def _flush(self) -> None:
         try:
-            sent = self._send(self._out, MSG_DONTWAIT)
+            sent = self._socket.send(self._out, MSG_DONTWAIT)
         except BlockingIOError:
             return
         except OSError:

@@ -170,14 +170,14 @@ class Upstream:
         address.places = [(family, where) for family, _, _, _, where in found]
 
 
-def connecting(place: Place) -> socket.socket:
+def connecting(place: Place) -> socket.SocketType:
     """Return a socket that has begun to connect.
 
     Raises:
         OSError: that failed at once.
     """
     family, where = place
-    made = socket.socket(family, socket.SOCK_STREAM | _NONBLOCKING)
+    made = socket.SocketType(family, socket.SOCK_STREAM | _NONBLOCKING)
     try:
         if not _NONBLOCKING:
             made.setblocking(False)

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from wsauth.errors import ConnectionClosed, PermissionDenied
 from wsauth.guard import Guard
@@ -72,7 +74,7 @@ class _Server(uvicorn.Server):
             proxy_headers=False,
             interface="asgi3",
             lifespan="off",
-            ws="websockets-sansio",
+            ws=_Protocol,
             ws_max_size=_LARGEST,
             ws_per_message_deflate=compression,
             timeout_graceful_shutdown=1,
@@ -97,6 +99,15 @@ class _Server(uvicorn.Server):
         """Accept."""
         await super().startup(sockets)
         self.accepts.set()
+
+
+class _Protocol(WebSocketsSansIOProtocol):
+    """Be uvicorn's WebSocket; of an application that denied a handshake it would log that it has not answered."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and self.close_sent:
+            self.handshake_complete = True
 
 
 class Known:
@@ -128,8 +139,9 @@ class Known:
             await self._app(scope, conversation.receive, conversation.send)
         except PermissionDenied as error:
             connection.end(error)
+            await conversation.deny()
         except ConnectionClosed:
-            pass
+            await conversation.deny()
         except Exception as error:
             if conversation.over and type(error).__name__ == "WebSocketDisconnect":
                 return  # an application that does not catch what Starlette tells it of a close
@@ -164,6 +176,13 @@ class _Conversation:
         self._accepted = self._accepted or kind == "websocket.accept"
         self.over = self.over or kind in ("websocket.close", "websocket.http.response.body")
         await self._send(message)
+
+    async def deny(self) -> None:
+        """Answer a handshake that wsauth has refused by now, so that uvicorn does not miss an answer."""
+        if not self._accepted and not self.over:
+            self.over = True
+            with contextlib.suppress(OSError, RuntimeError):
+                await self._send({"type": "websocket.close"})
 
     async def close(self, code: int) -> None:
         """Close for an application that is done and did not say so."""

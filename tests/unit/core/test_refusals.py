@@ -68,6 +68,12 @@ def test_a_close_reason_fits_into_its_frame(code: str) -> None:
     assert reason == expected
 
 
+def test_some_refusals_take_rights_away_at_once() -> None:
+    """Of a client whose rights are gone an unfinished message is never completed; every other end lets it finish."""
+    found = {code for code in TABLE if Refusal(code, ID).takes_away}
+    assert found == {"token_revoked", "session_revoked", "permission_denied", "rights_changed"}
+
+
 def test_a_close_reason_is_never_longer_than_its_frame() -> None:
     """Even nonsense is cut."""
     assert len(Refusal("token_expired", "x" * 200, retry_after=1.0).close_reason.encode()) == 123

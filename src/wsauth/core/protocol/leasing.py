@@ -27,6 +27,14 @@ class Leasing(Ground):
 
     # Its beginning.
 
+    def introduce(self) -> Lease:
+        """Return the lease, of which what is behind is told at this moment, and only at this one.
+
+        A host that tells nothing need not call it: then the lease that was granted counts as told.
+        """
+        self._told = self._held_lease()
+        return self._told
+
     def _open_for(self, identity: Identity, credentials: Credentials | None, now: float) -> None:
         self._told = self._lease_for(identity, credentials, now)
         self._put(self._told, LeaseEvent.GRANT)
@@ -88,9 +96,12 @@ class Leasing(Ground):
         if unchanged and self.state is State.STALE:
             raise Refused("token_expired", f"an older credential of {identity} cannot revive the lease")
         if not unchanged:
-            self._replace(self._lease_for(identity, credentials, now), old, now)
-            if self._has_lost(now):
+            lease = self._lease_for(identity, credentials, now)
+            if lost := self._lost(lease):
+                self._put(lease, LeaseEvent.REPLACE)
+                self._have_reconnect(lost, now)
                 return
+            self._replace(lease, old, now)
         self._question.succeeded(now)
         self._attempts_left = self.policy.auth_attempts
         self._out.append(commands.Send(control.success(self._held_lease(), now, self._draw())))
@@ -148,7 +159,8 @@ class Leasing(Ground):
         except PermissionDenied as error:
             self._end(Refusal.of(error, self._new_id()), now)
             return
-        if self._has_lost(now):
+        if lost := self._lost(lease):
+            self._have_reconnect(lost, now)
             return
         same = permissions == old.permissions and set(identity.roles) == set(old.identity.roles)
         if same or self.state is State.CONNECTING:
@@ -157,21 +169,23 @@ class Leasing(Ground):
         if self.speaks:
             self._out.append(commands.Send(control.changed(lease)))
 
-    def _has_lost(self, now: float) -> bool:
-        """Close where what is behind was told of rights that are gone, and cannot be told so (CONTRACT section 8)."""
-        told, lease = self._told, self._held_lease()
-        if told is None or self.policy.on_rights_change == "keep":
-            return False
-        lost = set(told.permissions.names) - set(lease.permissions.names)
-        if told.identity is not NOBODY:
-            lost |= set(told.identity.roles) - set(lease.identity.roles)
-        if lost:
-            named = ", ".join(sorted(lost))
-            why = f"{lease.identity} has no longer what the upstream was told of: {named}"
-            spread = 1.0 + _RECONNECT_SPREAD * self._draw()
-            error = Refused("rights_changed", why, mend="on_rights_change", retry_after=spread)
-            self._end(Refusal.of(error, self._new_id()), now)
-        return bool(lost)
+    def _lost(self, lease: Lease) -> list[str]:
+        """Return the roles and permissions that what is behind was told of and cannot be told to be gone.
+
+        What nobody in particular had, everybody may come back for.
+        """
+        told = self._told
+        if told is None or told.identity is NOBODY or self.policy.on_rights_change == "keep":
+            return []
+        permissions = set(told.permissions.names) - set(lease.permissions.names)
+        return sorted(permissions | (set(told.identity.roles) - set(lease.identity.roles)))
+
+    def _have_reconnect(self, lost: list[str], now: float) -> None:
+        """Close, so that what is behind is told of the rights that are left (CONTRACT section 8)."""
+        why = f"{self._identity()} has no longer what the upstream was told of: {', '.join(lost)}"
+        spread = 1.0 + _RECONNECT_SPREAD * self._draw()
+        error = Refused("rights_changed", why, mend="on_rights_change", retry_after=spread)
+        self._end(Refusal.of(error, self._new_id()), now)
 
     def _tell_rights(self, lease: Lease, old: Lease, now: float) -> None:
         has, had = set(lease.permissions.names), set(old.permissions.names)

@@ -1,7 +1,7 @@
 """Drive one machine by hand: a clock that only the test moves, ids that can be told apart, and what was ordered."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 from typing import Any, TypeVar
 
@@ -64,6 +64,7 @@ class Driven:
         private: bool = True,
         readable: bool = True,
         draw: Callable[[], float] = lambda: 0.5,
+        roles: Mapping[str, Sequence[str]] = ROLES,
     ) -> None:
         self.now = NOW
         self.ordered: list[Command] = []
@@ -72,7 +73,7 @@ class Driven:
         self.machine = Machine(
             About("connection", "/ws", "192.0.2.1", private),
             asked or handshake(),
-            Roles(ROLES),
+            Roles(roles),
             opened_at=NOW,
             draw=draw,
             new_id=self._new_id,
@@ -102,6 +103,10 @@ class Driven:
     def say(self, message: Message) -> list[Command]:
         """Let the client send one message."""
         return self.keep(self.machine.received(message, self.now))
+
+    def oversize(self) -> list[Command]:
+        """Let the client have begun a message that is longer than it may be."""
+        return self.keep(self.machine.oversized(self.now))
 
     def present(self, token: str = "fresh-token", /, **members: Any) -> list[Command]:
         """Let the client send an `auth` message."""
@@ -206,11 +211,11 @@ def lease_of(driven: Driven) -> Lease:
     return lease
 
 
-def connecting() -> Driven:
+def connecting(rules: Policy | None = None, who: Identity | None = None) -> Driven:
     """Return a connection with a lease, whose application has not accepted yet."""
-    driven = Driven(handshake(None, BEARER, offers=("wsauth.v1",)))
+    driven = Driven(handshake(rules, BEARER, offers=("wsauth.v1",)))
     driven.start()
-    driven.answer(person())
+    driven.answer(who or person())
     return driven
 
 

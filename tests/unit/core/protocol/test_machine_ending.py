@@ -12,6 +12,7 @@ from tests.unit.core.protocol.driving import (
     Driven,
     delivered,
     handshake,
+    in_state,
     of,
     opened,
     pending,
@@ -121,6 +122,7 @@ def test_at_most_sixteen_kibibytes_wait_for_a_renewal() -> None:
     assert [pause.side for pause in of(ordered, commands.Pause)] == ["upstream", "client"]
     assert not any(pause.paused for pause in of(ordered, commands.Pause))
     assert delivered(ordered) == ["x" * 16_384, "y"]
+    assert plain(ordered)[-3:] == ["Deliver", "Deliver", "Pause"]  # a host that reads at once reads what comes behind
 
 
 def test_what_waits_for_a_renewal_is_dropped_by_the_close() -> None:
@@ -178,7 +180,10 @@ def test_a_revived_connection_was_not_idle() -> None:
 @pytest.mark.parametrize(
     ("code", "retry_after", "close"),
     [
-        ("session_revoked", None, commands.Close(3000, "session_revoked;id=id0000000001")),
+        ("session_revoked", None, commands.Close(3000, "session_revoked;id=id0000000001", at_once=True)),
+        ("token_revoked", None, commands.Close(3000, "token_revoked;id=id0000000001", at_once=True)),
+        ("permission_denied", None, commands.Close(3003, "permission_denied;id=id0000000001", at_once=True)),
+        ("rights_changed", 2, commands.Close(1012, "rights_changed;id=id0000000001;retry_after=2", at_once=True)),
         ("disconnected", None, commands.Close(3003, "disconnected;id=id0000000001")),
         ("disconnected", 60, commands.Close(1013, "disconnected;id=id0000000001;retry_after=60")),
         ("draining", 11.2, commands.Close(1012, "draining;retry_after=12")),
@@ -299,6 +304,30 @@ def test_a_message_that_is_too_large_while_waiting_closes_when_its_turn_comes() 
     assert delivered(ordered) == ["one"]
     assert of(ordered, commands.Close)[0].code == 1009
     assert driven.wake_at <= NOW + 305
+
+
+@pytest.mark.parametrize(
+    ("begin", "key"), [(pending, "max_unauthenticated_message"), (opened, "max_message"), (stale, "max_message")]
+)
+def test_a_message_need_not_be_there_to_be_too_large(begin: Callable[[], Driven], key: str) -> None:
+    """A host that knows its length from its first frame says so, and the client is told as ever."""
+    driven = begin()
+    ordered = driven.oversize()
+    assert plain(ordered) == ["Send", "Close"]
+    [error] = sent(ordered)
+    assert (error["code"], error["closing"]) == ("message_too_large", True)
+    [close] = of(ordered, commands.Close)
+    assert (close.code, close.at_once) == (1009, False)
+    [told_of] = [event for event in told(ordered) if isinstance(event, events.Closed | events.HandshakeRefused)]
+    assert told_of.mend == key
+
+
+@pytest.mark.parametrize("state", [State.CLOSING, State.CLOSED])
+def test_nothing_is_too_large_any_more_at_the_end(state: State) -> None:
+    """What comes behind the close is nobody's."""
+    driven = in_state(state)
+    assert driven.oversize() == []
+    assert driven.state is state
 
 
 # Refused messages.

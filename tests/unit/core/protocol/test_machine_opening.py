@@ -13,6 +13,7 @@ from tests.unit.core.protocol.driving import (
     Driven,
     delivered,
     handshake,
+    in_state,
     of,
     opened,
     pending,
@@ -121,7 +122,9 @@ def test_a_refusal_is_spoken_where_a_page_could_not_read_it(refusals: str, page:
     spoken = refusals != "http" and (page or refusals == "close") and code != "rate_limited"
     assert plain(ordered) == (["Accept", "Close"] if spoken else ["Refuse"])
     if spoken:
-        assert of(ordered, commands.Close)[0] == commands.Close(close, f"{code};id=id0000000001")
+        assert of(ordered, commands.Close)[0] == commands.Close(
+            close, f"{code};id=id0000000001", at_once=code == "permission_denied"
+        )
         assert driven.wake_at == NOW + 2
     else:
         assert of(ordered, commands.Refuse)[0].refusal.code == code
@@ -307,6 +310,38 @@ def test_a_large_message_before_authentication_closes_with_1009(length: int, fit
     ordered = driven.say("é" * 49 + "x" * (length - 98))
     assert (State.PENDING if fits else State.CLOSING) is driven.state
     assert [close.code for close in of(ordered, commands.Close)] == ([] if fits else [1009])
+
+
+def takes(driven: Driven) -> bool:
+    """Tell whether the next message would be looked at."""
+    return driven.machine.taking
+
+
+def test_a_host_knows_when_the_next_message_is_looked_at() -> None:
+    """While a credential is verified, or what is behind is reached, it would be held: so it can wait in the host."""
+    driven = pending()
+    assert takes(driven)
+    driven.present()
+    assert not takes(driven)
+    driven.answer(Refused("token_invalid"))
+    assert takes(driven)
+    driven.present()
+    driven.answer(person())
+    assert driven.state is State.CONNECTING
+    assert not takes(driven)
+    driven.connect()
+    assert takes(driven)
+    driven.present()
+    assert takes(driven)  # a renewal keeps nobody waiting
+    driven.wake(NOW + 300)
+    assert driven.state is State.STALE
+    assert takes(driven)  # a renewal may come, and what is no renewal is held
+
+
+@pytest.mark.parametrize("state", [State.HANDSHAKING, State.CLOSING, State.CLOSED])
+def test_no_message_is_looked_at_before_the_101_and_from_the_close_on(state: State) -> None:
+    """Whatever comes is not taken."""
+    assert not takes(in_state(state))
 
 
 def test_the_deadline_is_absolute() -> None:

@@ -81,7 +81,7 @@ def test_without_the_routes_permission_an_open_connection_ends(speaks: bool) -> 
     driven = opened(rules) if speaks else silent(rules)
     ordered = driven.change_rights(person(roles=["guest"]))
     assert plain(ordered) == (["Send", "Close"] if speaks else ["Close"])
-    assert of(ordered, commands.Close)[0] == commands.Close(3003, "permission_denied;id=id0000000001")
+    assert of(ordered, commands.Close)[0] == commands.Close(3003, "permission_denied;id=id0000000001", at_once=True)
     [closed] = told(ordered)
     assert isinstance(closed, events.Closed)
     assert "lacks 'chat:lobby:send'" in closed.explanation
