@@ -130,16 +130,16 @@ class Upstream(Peer):
     """Be one end of a connection that the gateway opened, with nothing answered yet.
 
     Attributes:
-        head: the handshake that came.
+        asked: the handshake that came.
     """
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: Head) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: Head) -> None:
         super().__init__(reader, writer, server=True)
-        self.head = head
+        self.asked = asked
 
     def accept(self, *lines: str) -> None:
         """Say yes."""
-        self.send(switching(self.head.one("sec-websocket-key"), *lines))
+        self.send(switching(self.asked.one("sec-websocket-key"), *lines))
 
     async def rest(self) -> bytes:
         """Return everything that comes until the gateway ends TCP."""

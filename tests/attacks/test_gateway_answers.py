@@ -147,7 +147,7 @@ def sending(made: Made) -> Play:
     """Return what answers so, and keeps the connection open."""
 
     async def play(upstream: Upstream) -> None:
-        upstream.send(made(upstream.head.one("sec-websocket-key")))
+        upstream.send(made(upstream.asked.one("sec-websocket-key")))
 
     return play
 
@@ -158,7 +158,7 @@ async def silence(_: Upstream) -> None:
 
 async def half(upstream: Upstream) -> None:
     """Answer half a head, and stop."""
-    upstream.send(switching(upstream.head.one("sec-websocket-key"))[:-2])
+    upstream.send(switching(upstream.asked.one("sec-websocket-key"))[:-2])
 
 
 async def half_and_end(upstream: Upstream) -> None:
@@ -282,7 +282,7 @@ async def test_what_an_upstream_sends_with_its_yes_comes_behind_ours(site: Site,
     """Frames glued to the upstream's 101 come after ours, after `auth_success` where there is one, and in order."""
 
     async def play(upstream: Upstream) -> None:
-        key = upstream.head.one("sec-websocket-key")
+        key = upstream.asked.one("sec-websocket-key")
         upstream.send(switching(key), frame("first", masked=False), frame("second", masked=False)[:4])
         await asyncio.sleep(0.05)
         upstream.send(frame("second", masked=False)[4:])
@@ -308,7 +308,7 @@ async def test_an_answer_may_come_byte_by_byte(site: Site) -> None:
     """A yes in forty pieces is a yes."""
 
     async def play(upstream: Upstream) -> None:
-        whole = switching(upstream.head.one("sec-websocket-key")) + frame("first", masked=False)
+        whole = switching(upstream.asked.one("sec-websocket-key")) + frame("first", masked=False)
         await upstream.send_in_pieces(*(whole[at : at + 5] for at in range(0, len(whole), 5)))
 
     with site.played.doing(play):

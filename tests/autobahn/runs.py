@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 
 import trustme
 
@@ -123,10 +124,10 @@ async def reached(run: Run, upstream: str, folder: Path) -> AsyncGenerator[str]:
 
 async def carried_out(run: Run, url: str, cases: Sequence[str]) -> dict[str, Outcome]:
     """Have `wstest` run cases, such as `9.*`, against a URL."""
-    folder = TOOLS / "reports" / run.name
-    folder.mkdir(parents=True, exist_ok=True)
-    specification, index = folder / "specification.json", folder / "index.json"
-    index.unlink(missing_ok=True)
+    reports = TOOLS / "reports"
+    reports.mkdir(parents=True, exist_ok=True)
+    folder = Path(mkdtemp(prefix=f"{run.name}-", dir=reports))  # stays, for whoever looks why a case failed
+    specification = folder / "specification.json"
     server = {"agent": run.name, "url": url}
     specification.write_text(json.dumps({"outdir": str(folder), "servers": [server], "cases": list(cases)}), "utf-8")
     try:
@@ -137,4 +138,4 @@ async def carried_out(run: Run, url: str, cases: Sequence[str]) -> dict[str, Out
             await process.wait()
     finally:
         specification.unlink()  # the URL may hold a token
-    return read_index(index)
+    return read_index(folder / "index.json")

@@ -63,7 +63,9 @@ class Step:
     newest: str = ""
     """The secret of the `auth` message that came last before the event."""
     verdict: str = ""
-    """What a good credential must lead to: `replaced`, `unchanged`, `refused` or `closed`."""
+    """What a good credential must lead to: `replaced`, `unchanged`, `refused`, `closed` or `lost`."""
+    lost: bool = False
+    """Whether rights went of which what is behind had been told."""
 
 
 @dataclass
@@ -102,6 +104,8 @@ class Life:
     overlapped: bool = False
     """Whether a question was ever asked before the last was settled."""
     lease_secret: tuple[str, str] = ("", "")
+    told: Identity | None = None
+    """Whom what is behind was told of, with the rights of that moment; `None` for nobody."""
 
     def __post_init__(self) -> None:
         self.driven = Driven(self.asked, readable=self.readable)
@@ -154,6 +158,11 @@ class Life:
         verdict = self._settle(known, Question(0, credentials.kind, credentials.secret, self.now))
         self.do("started", lambda: self.driven.start(known), outcome=known, verdict=verdict)
 
+    def introduce(self) -> None:
+        """Let what is behind be told of the lease as it is now."""
+        lease = self.machine.introduce()
+        self.told = None if lease.identity is NOBODY else lease.identity
+
     # The client.
 
     def say(self, said: Said) -> None:
@@ -173,13 +182,16 @@ class Life:
             lambda: self.driven.answer(outcome, question.number),
             outcome=outcome,
             verdict=verdict,
+            lost=verdict == "lost",
         )
 
     def _settle(self, outcome: Identity | Refused | None, question: Question) -> str:
         if not isinstance(outcome, Identity):
             return ""
         verdict = self._judge(outcome, question)
-        if verdict == "replaced":
+        if verdict in ("replaced", "lost"):
+            if self.machine.lease is None:
+                self.told = outcome
             self.good.append(outcome)
             self.promised = self._promise(outcome, question.kind)
             self.extended_to = -inf
@@ -200,7 +212,15 @@ class Life:
         if self._promise(identity, question.kind) <= self.now:
             return "refused"
         self.lease_secret = (question.kind, question.secret)
-        return "replaced"
+        return "lost" if self.loses(identity) else "replaced"
+
+    def loses(self, identity: Identity) -> bool:
+        """Tell whether what is behind was told of rights that this identity does not have, and cannot be told so."""
+        told = self.told
+        if told is None or self.policy.on_rights_change == "keep" or self.machine.state not in GRANTED:
+            return False
+        had, has = ({*ALL_ROLES.resolve(one).names, *one.roles} for one in (told, identity))
+        return not had <= has
 
     def _promise(self, identity: Identity, kind: str) -> float:
         own = inf if identity.expires_at is None else identity.expires_at
@@ -221,9 +241,10 @@ class Life:
         """Let an administrator give the connection's identity these roles."""
         lease = self.machine.lease
         changed = person(roles=roles) if lease is None else lease.identity.replace(roles=roles)
+        lost = self.loses(changed)
         if self.machine.state in GRANTED:
             self.good[-1] = changed
-        self.do("rights changed", lambda: self.driven.change_rights(changed), outcome=changed)
+        self.do("rights changed", lambda: self.driven.change_rights(changed), outcome=changed, lost=lost)
 
     # The clock.
 

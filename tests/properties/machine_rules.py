@@ -7,7 +7,7 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from tests.properties.machine_model import LIVE, OVER, Life, Said, auth, of
+from tests.properties.machine_model import GRANTED, LIVE, OVER, Life, Said, auth, of
 from tests.unit.core.protocol.driving import BEARER, NOW, ORIGIN, handshake, person, policy
 from wsauth.core.handshake import Handshake
 from wsauth.core.identity import NOBODY
@@ -27,6 +27,7 @@ CHANGES: list[dict[str, Any]] = [
     {"roles": ("guest",)},
     {"claims": {"acr": "1"}},
 ]
+ROLES = [("member",), ("member", "friend")]
 CODES = ["token_invalid", "token_expired", "token_revoked", "credentials_invalid", "ticket_invalid"]
 
 policies = st.fixed_dictionaries(
@@ -46,6 +47,7 @@ policies = st.fixed_dictionaries(
         "idle_timeout": st.sampled_from([inf, inf, 15.0]),
         "require": st.sampled_from([(), (), ("chat:lobby:send",)]),
         "refusals": st.sampled_from(["auto", "http", "close"]),
+        "on_rights_change": st.sampled_from(["keep", "reconnect"]),
     }
 )
 asks = st.sampled_from(["header", "header", "page", "in-band", "in-band", "in-band page", "two", "foreign page"])
@@ -82,15 +84,18 @@ class AnyLife(RuleBasedStateMachine):
         speaks=st.sampled_from([True, True, False]),
         readable=st.booleans(),
         lasts=st.sampled_from([0.0, 0.0, 1.0, -6.0, 6.0, 20.0, -60.0, 300.0]),
+        roles=st.sampled_from(ROLES),
     )
-    def begin(self, rules: dict[str, Any], how: str, speaks: bool, readable: bool, lasts: float) -> None:
+    def begin(  # noqa: PLR0917  hypothesis gives them by name
+        self, rules: dict[str, Any], how: str, speaks: bool, readable: bool, lasts: float, roles: tuple[str, ...]
+    ) -> None:
         """Come with some handshake to some route, and mostly be let in at once, for so many seconds.
 
         Where `lasts` is negative the verdict on the handshake's credentials is known without asking.
         """
         self.life = Life(asked_for(how, policy(**rules), speaks), readable)
-        note(f"{how} speaks={speaks} readable={readable} lasts={lasts} {rules}")
-        alice = person(ends=NOW + abs(lasts), claims={"acr": "1"} if lasts == 20 else {})
+        note(f"{how} speaks={speaks} readable={readable} lasts={lasts} roles={roles} {rules}")
+        alice = person(ends=NOW + abs(lasts), roles=roles, claims={"acr": "1"} if lasts == 20 else {})
         self.life.start(alice if lasts < 0 else None)
         if lasts and self.life.machine.state is State.PENDING:
             self.life.say(Said(auth(token=f"{SECRET}-0"), "auth", "token", f"{SECRET}-0"))
@@ -124,7 +129,7 @@ class AnyLife(RuleBasedStateMachine):
     @precondition(lambda self: self.life.question is not None)
     @rule(
         subject=st.sampled_from(["alice", "alice", "alice", "bob"]),
-        roles=st.sampled_from([("member",), ("member",), ("guest",)]),
+        roles=st.sampled_from([*ROLES, ("guest",)]),
         lasts=lengths,
         age=st.sampled_from([0, 0, 0, 5, 100]),
         assurance=st.sampled_from(ASSURANCE[:1] * 3 + ASSURANCE),
@@ -157,6 +162,17 @@ class AnyLife(RuleBasedStateMachine):
         outcome = person() if good else Refused("token_invalid")
         if newest - back > 0:
             life.do("answered late", lambda: life.driven.answer(outcome, newest - back))
+
+    @precondition(lambda self: self.life.machine.state is State.CONNECTING)
+    @rule(given=st.booleans())
+    def introduce(self, given: bool) -> None:
+        """Tell what is behind whose connection it is, and what they may do, perhaps right after that became more."""
+        life = self._begun()
+        identity = life.machine.lease.identity
+        if given and identity is not NOBODY:
+            life.change_rights((*identity.roles, "guest", "friend"))
+        if life.machine.state is State.CONNECTING:
+            life.introduce()
 
     @precondition(lambda self: self.life.machine.state is State.CONNECTING)
     @rule(choice=st.sampled_from([None, "chat", "unknown"]))
@@ -228,7 +244,11 @@ class AnyLife(RuleBasedStateMachine):
 
     @precondition(_can_speak)
     @precondition(lambda self: self.life.machine.state is State.OPEN and self.life.machine.lease.ends)
-    @rule(secret=secrets, before=st.sampled_from([0.5, 0.0, -0.5]), outcome=st.sampled_from(["good", "bad", "none"]))
+    @rule(
+        secret=secrets,
+        before=st.sampled_from([0.5, 0.0, -0.5]),
+        outcome=st.sampled_from(["good", "less", "bad", "none"]),
+    )
     def renew_at_the_end(self, secret: str, before: float, outcome: str) -> None:
         """Send a token just before or after the lease's end, talk a lot, and perhaps have it verified then."""
         life = self._begun()
@@ -238,8 +258,8 @@ class AnyLife(RuleBasedStateMachine):
         self._talk(9_000, 2)
         life.advance(1.0)
         if life.question is not None and outcome != "none":
-            good = person(ends=life.now + 20, iat=int(life.now))
-            life.answer(good if outcome == "good" else Refused("token_invalid", "as the verifier said"))
+            good = person(ends=life.now + 20, iat=int(life.now), roles=("guest",) if outcome == "less" else ("member",))
+            life.answer(Refused("token_invalid", "as the verifier said") if outcome == "bad" else good)
 
     @precondition(_goes_on)
     @precondition(lambda self: self.life.machine.lease is not None or self._is_late())
@@ -262,10 +282,20 @@ class AnyLife(RuleBasedStateMachine):
 
     @precondition(_goes_on)
     @precondition(lambda self: self.life.machine.lease is None or self.life.machine.lease.identity is not NOBODY)
-    @rule(roles=st.sampled_from([("member",), ("member", "friend"), ("guest",), ()]))
+    @rule(roles=st.sampled_from([*ROLES, ("guest",), ()]))
     def change_rights(self, roles: tuple[str, ...]) -> None:
         """Let an administrator give or take roles."""
         self._begun().change_rights(roles)
+
+    @precondition(lambda self: self.life.machine.state in GRANTED and self.life.machine.lease.identity is not NOBODY)
+    @rule(given=st.sampled_from(["friend", "guest"]), taken=st.sampled_from(["friend", "guest", "member"]))
+    def change_rights_twice(self, given: str, taken: str) -> None:
+        """Let an administrator give one role and take one away, which may be the same."""
+        life = self._begun()
+        roles = (*life.machine.lease.identity.roles, given)
+        life.change_rights(roles)
+        if life.machine.state in GRANTED:
+            life.change_rights(tuple(role for role in roles if role != taken))
 
     @precondition(lambda self: self.life.machine.state in (State.PENDING, State.STALE))
     @rule()

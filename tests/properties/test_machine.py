@@ -113,6 +113,22 @@ class OneConnection(AnyLife):
                 assert not delivered(step.ordered)
 
     @invariant()
+    def rights_that_what_is_behind_was_told_of_do_not_go_silently(self) -> None:
+        """Where it cannot be told, the connection ends in that step, and nothing more passes on either side."""
+        required = self.life.policy.require
+        for step in self.life.fresh:
+            ends = [close.reason for close in of(step.ordered, commands.Close)]
+            ends += [order.refusal.code for order in of(step.ordered, commands.Refuse)]
+            changed = [reason for reason in ends if reason.startswith("rights_changed")]
+            missing = step.lease is not None and any(name not in step.lease.permissions for name in required)
+            assert len(changed) == int(step.lost and not missing)
+            if step.lost:
+                assert step.after in OVER
+                assert not delivered(step.ordered)
+                assert not of(step.ordered, commands.Pause)
+                assert "auth_success" not in [message["type"] for message in sent(step.ordered)]
+
+    @invariant()
     def changed_rights_are_told_exactly_once(self) -> None:
         """Who speaks wsauth hears of other rights while open or stale, and never of equal ones or twice."""
         for step in self.life.fresh:

@@ -54,6 +54,7 @@ class Closing:
         if up is None:
             self._tell(client)
             self._drain(client)
+            self._read_on(client)
             link.gateway.watch(client)
         else:
             self._pass(up, client, frame_ends=False)
@@ -68,6 +69,7 @@ class Closing:
         """Forget the timer."""
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
 
     # What the ends say.
 
@@ -91,8 +93,6 @@ class Closing:
 
     def flushed(self, sink: Leg) -> None:
         """Take it that what was written to one side is with the kernel."""
-        if sink.told and sink is self._link.client:
-            self._link.connection.ended("closed")
         self._settle(sink)
 
     # Each direction.
@@ -100,7 +100,6 @@ class Closing:
     def _pass(self, source: Leg, sink: Leg, *, frame_ends: bool) -> None:
         """Let what is under way from one side to the other end, then tell the other."""
         source.direct = False
-        kept, source.kept = source.kept, b""
         finished = bool(source.error) or source.closed or not source.open
         if not sink.open or sink.told:
             self._drain(source)
@@ -112,6 +111,11 @@ class Closing:
             self._drain(source)
         else:
             source.course = partial(self._finish, source, sink, frame_ends)
+        self._read_on(source)
+
+    def _read_on(self, source: Leg) -> None:
+        """Take what was read already, and all that comes."""
+        kept, source.kept = source.kept, b""
         source.hold(False)
         if kept and source.course is not None:
             source.course(kept)
@@ -140,9 +144,11 @@ class Closing:
                 self._settle(source)
 
     def _tell(self, sink: Leg) -> None:
-        """Write the close frame."""
+        """Write the close frame, behind what is to be said to the client where a message does not go on."""
         if sink.told or not sink.open:
             return
+        if sink is self._link.client and self._link.speaking is not None:
+            self._link.speaking.say()
         code, mask = self._code, b""
         if sink is not self._link.client:
             mask = self._link.gateway.mask()
@@ -154,8 +160,10 @@ class Closing:
             self._link.connection.ended("closed")
 
     def _drain(self, source: Leg) -> None:
-        """Drop what still comes, and only look for the answer to our close frame."""
-        source.course = partial(self._dropped, source)
+        """Drop what still comes, and only look for the answer to our close frame; room for it is not needed."""
+        if not self._link.dead:
+            source.course = partial(self._dropped, source)
+            source.block(False)
 
     def _dropped(self, source: Leg, data: bytes) -> None:
         if not source.closed and not source.error:
@@ -168,6 +176,8 @@ class Closing:
         if link.dead:
             return
         if leg.open and leg.told and not leg.waiting:
+            if leg is link.client:
+                link.connection.ended("closed")
             if leg.closed:
                 leg.close()
             elif leg.error:
@@ -192,6 +202,7 @@ class Closing:
                 if sink.open and not sink.told and source.left == 0 and not self._link.dead:
                     self._tell(sink)
                     self._drain(source)
+                self._settle(sink)
         if not self._link.dead and self._waits():
             self._timer = asyncio.get_running_loop().call_later(_CUT_AFTER - _FRAMES_AFTER, self._cut_rest)
 

@@ -85,7 +85,7 @@ class Dial:
             sent = made.send(greeting)
         except BlockingIOError:
             if not registered:
-                plane.add(made.fileno(), self._ready, EPOLLOUT)
+                plane.add(made.fileno(), self, EPOLLOUT)
                 self._upstream.silent.add(self)
             return True
         except OSError:
@@ -103,7 +103,7 @@ class Dial:
             leg.write(greeting[sent:])
         return True
 
-    def _ready(self, _: int) -> None:
+    def ready(self, _: int) -> None:
         """Go on where the kernel has connected, or has not."""
         made, address = self._socket, self._address
         if made is None or address is None:
@@ -113,6 +113,10 @@ class Dial:
             self._failed(stuck=False, why=os.strerror(number))
         elif not self._send(made, address, registered=True):
             self.next("the connection failed")
+
+    def failed(self) -> None:
+        """Take it that something went wrong here that nobody foresaw."""
+        self._link.failed()
 
     def _failed(self, *, stuck: bool, why: str) -> None:
         address = self._address

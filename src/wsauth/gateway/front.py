@@ -61,7 +61,7 @@ class Listener:
     def start(self) -> None:
         """Accept."""
         self._open = True
-        self.gateway.plane.add(self._listening.fileno(), self._ready, EPOLLIN | EPOLLEXCLUSIVE)
+        self.gateway.plane.add(self._listening.fileno(), self, EPOLLIN | EPOLLEXCLUSIVE)
 
     def stop(self) -> None:
         """Accept no more."""
@@ -71,7 +71,8 @@ class Listener:
             self._open = False
             self.gateway.plane.forget(self._listening.fileno())
 
-    def _ready(self, _: int) -> None:
+    def ready(self, _: int) -> None:
+        """Accept who waits."""
         for _ in range(_AT_ONCE):
             try:
                 fd, address = self._accept()
@@ -83,7 +84,15 @@ class Listener:
                     return
                 continue  # the peer is gone again
             made = socket.SocketType(self._family, socket.SOCK_STREAM, 0, fd)
-            Front(self, made, str(address[0])).begin()
+            front = Front(self, made, str(address[0]))
+            try:
+                front.begin()
+            except Exception:  # noqa: BLE001  one connection's fault must not end the accepting of others
+                _log.exception("a connection failed")
+                front.failed()
+
+    def failed(self) -> None:
+        """Go on: it was not the listener's own fault."""
 
     def _pause(self, error: OSError) -> None:
         """Leave the others in the backlog for a moment, instead of asking over and over."""
@@ -115,9 +124,10 @@ class Front:
 
     def begin(self) -> None:
         """Look whether the head is here already, and wait for it if not."""
-        self._ready(0)
+        self.ready(0)
 
-    def _ready(self, _: int) -> None:
+    def ready(self, _: int) -> None:
+        """Read, and see whether the head is whole."""
         try:
             data = self._connection.recv(_READ, MSG_DONTWAIT)
         except BlockingIOError:
@@ -144,7 +154,7 @@ class Front:
         if not self._watched:
             self._watched = True
             gateway = self._listener.gateway
-            gateway.plane.add(self._connection.fileno(), self._ready, EPOLLIN)
+            gateway.plane.add(self._connection.fileno(), self, EPOLLIN)
             gateway.fronts.add(self)
 
     def _read(self, size: int) -> None:
@@ -201,9 +211,10 @@ class Lingering:
         self._plane = plane
         self._connection = connection
         plane.shut_down(connection)
-        plane.add(connection.fileno(), self._ready, EPOLLIN)
+        plane.add(connection.fileno(), self, EPOLLIN)
 
-    def _ready(self, _: int) -> None:
+    def ready(self, _: int) -> None:
+        """Read, and close when nothing more can come."""
         try:
             if self._connection.recv(_READ, MSG_DONTWAIT):
                 return
@@ -211,6 +222,10 @@ class Lingering:
             return
         except OSError:
             pass  # it is gone
+        self.end()
+
+    def failed(self) -> None:
+        """Close."""
         self.end()
 
     def end(self) -> None:

@@ -1,6 +1,7 @@
 """The gateway of one process: routes lead to upstreams, and every WebSocket goes through a link."""
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Callable, Collection, Mapping
@@ -26,6 +27,7 @@ from wsauth.services.connections.connection import Connection
 
 __all__ = ["Gateway"]
 
+_log: Final = logging.getLogger("wsauth")
 _LINGER: Final = 0.5
 """Seconds that a refused peer may go on sending."""
 _MISDIRECTED: Final = 421
@@ -176,7 +178,11 @@ class Gateway:
         # Texts that many connections have in common are held once.
         path = asked.policy.path if asked.policy.path == request.path else request.path
         link.connection = guard.connections.open(asked, link, path, intern(who.address), private)
-        link.begin(early)
+        try:
+            link.begin(early)
+        except Exception:  # noqa: BLE001  one connection's fault must not end the others
+            _log.exception("a connection failed")
+            link.failed()
 
     def _turn_away(self, end: Callable[[Any], Leg], code: str, status: int, why: str, address: str) -> None:
         headers, body = problem(code, status, why, address)

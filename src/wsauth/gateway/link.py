@@ -76,7 +76,6 @@ class Link:
         "_request",
         "_rest",
         "_secure",
-        "_tasks",
         "_who",
         "client",
         "connection",
@@ -113,7 +112,6 @@ class Link:
         self._dial: Dial | None = None
         self._closing: Closing | None = None
         self._late: asyncio.TimerHandle | None = None
-        self._tasks: asyncio.Task[None] | None = None
 
     def begin(self, early: bytes) -> None:
         """Ask the machine about the handshake; `early` came behind it."""
@@ -192,9 +190,8 @@ class Link:
         """Hold one side back at the end of its message, or let it go on."""
         up, speaking = self.up, self.speaking
         leg = self.client if side == "client" else up
-        if not paused and self._late is not None:
-            self._late.cancel()
-            self._late = None
+        if not paused:
+            self._forget_hold()
         if speaking is not None:
             if not paused and up is not None:
                 up.hold(False)
@@ -210,6 +207,7 @@ class Link:
     def close(self, code: int, reason: str, *, at_once: bool = False) -> None:
         """Send close frames to both sides, between messages where one ends in time."""
         self._stop_dialling()
+        self._forget_hold()
         if self._closing is None and not self.dead:
             if self.speaking is not None:
                 self.speaking.leave()
@@ -332,10 +330,10 @@ class Link:
         self._who, self._key, self._key_up = _GONE, b"", b""
         if self.dead or self._closing is not None:
             return
+        client.watched = up.watched = self.machine.policy.idle_timeout < _FOREVER
         if self.speaking is not None:
             self.speaking.join(early, rest)
             return
-        client.watched = up.watched = self.machine.policy.idle_timeout < _FOREVER
         client.direct = up.direct = True
         self.gateway.watch(client)
         if rest:
@@ -522,6 +520,11 @@ class Link:
             leg.kept = rest
             leg.hold(True)
 
+    def _forget_hold(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
     def _hold_now(self) -> None:
         self._late = None
         for leg in (self.client, self.up):
@@ -544,8 +547,7 @@ class Link:
         self.dead = True
         self.gateway.closing.discard(self)
         self._stop_dialling()
-        if self._late is not None:
-            self._late.cancel()
+        self._forget_hold()
         if self._closing is not None:
             self._closing.stop()
         for leg in (self.client, self.up):
@@ -554,7 +556,7 @@ class Link:
                     leg.close()
                 leg.let_go()
         self.connection.gone(code, reason)
-        self.speaking = self._closing = self.up = None
+        self.speaking = self._closing = self._dial = self.up = None
 
 
 _FOREVER: Final = float("inf")

@@ -9,13 +9,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from select import EPOLLERR, EPOLLHUP
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-__all__ = ["Plane", "Timeouts"]
+__all__ = ["Handler", "Plane", "Timeouts"]
 
 _log: Final = logging.getLogger("wsauth")
-
-Handler = Callable[[int], None]
 
 _EVENTS: Final = 256
 """Descriptors of one look at the epoll."""
@@ -24,6 +22,16 @@ _LOOKS: Final = 4
 _TICK: Final = 0.25
 """Seconds between two looks at the timeouts."""
 _RESET: Final = struct.pack("ii", 1, 0)
+
+
+class Handler(Protocol):
+    """Be told of a descriptor. An object, not a function: a bound method for each connection would take memory."""
+
+    def ready(self, events: int) -> None:
+        """Do what epoll says can be done."""
+
+    def failed(self) -> None:
+        """Close, since `ready` has raised what nobody foresaw."""
 
 
 class Timeouts:
@@ -149,20 +157,21 @@ class Plane:
                 handler = handlers.get(fd)
                 if handler is not None:
                     try:
-                        handler(events)
+                        handler.ready(events)
                     except Exception:  # noqa: BLE001  one connection's fault must not end the others
                         _log.exception("a connection failed")
-                        self._drop(fd)
+                        self._drop(fd, handler)
             if len(ready) < _EVENTS // 8:
                 return
 
-    def _drop(self, fd: int) -> None:
-        """Let a connection whose handler fails be cut by whom it belongs to."""
-        handler = self._handlers.pop(fd, None)
-        owner = getattr(handler, "__self__", handler)
-        failed = getattr(owner, "failed", None)
-        if failed is not None:
-            failed()
+    def _drop(self, fd: int, handler: Handler) -> None:
+        """Let a connection whose handler fails be cut by whom it belongs to, and by whom it was just given."""
+        present = self._handlers.get(fd, handler)
+        for owner in (handler,) if present is handler else (handler, present):
+            try:
+                owner.failed()
+            except Exception:  # noqa: BLE001  the same
+                _log.exception("a connection that failed could not be closed")
 
     def _tick(self) -> None:
         now = monotonic()

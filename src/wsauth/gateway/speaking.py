@@ -25,6 +25,10 @@ _log: Final = logging.getLogger("wsauth")
 _BINARY: Final = 2
 _PINGS: Final = 100
 """Pings that somebody who is not authenticated gets an answer to."""
+_THIN: Final = 8
+"""Bytes of all frames of a message for each byte that they hold; fragments of one byte take seven."""
+_THIN_FROM: Final = 8_192
+"""Bytes of frames from which that is asked."""
 
 Verdict = Literal["asked", "passes", "dropped"]
 
@@ -74,8 +78,8 @@ class Speaking:
         self._buffer = b""
         self._size = 0
         self._first = 0
-        self._whole = b""
-        self._payload = b""
+        self._whole = bytearray()
+        self._payload = bytearray()
         self._streams = False
         self._held = False
         self._pings = 0
@@ -119,6 +123,12 @@ class Speaking:
             self._inserts.append(frame)
         else:
             self._link.client.write(frame)
+
+    def say(self) -> None:
+        """Write the control messages that wait, unless a message of the upstream is still under way."""
+        if self._inserts and not self.begun(self._link.up):
+            self._link.client.write(b"".join(self._inserts))
+            self._inserts.clear()
 
     def deliver(self, message: Message) -> None:
         """Pass a message of the client on, as it came."""
@@ -185,7 +195,8 @@ class Speaking:
     def _is_too_much(self, leg: Leg) -> bool:
         """Tell whether the message under way is too long to wait for the lease to live again."""
         stale = self._link.connection.machine.state is State.STALE
-        return stale and leg.left == 0 and len(self._whole) + self._size > HELD_LIMIT
+        data = self._size > 0 and leg.opcode < frames.CLOSE
+        return stale and leg.left == 0 and data and self._total(leg) > HELD_LIMIT
 
     def _pass_on(self, leg: Leg) -> None:
         part = self._buffer[: leg.left]
@@ -212,8 +223,8 @@ class Speaking:
         if state is State.PENDING and self._first == _BINARY:
             self._link.connection.received(b"")
             return False
-        total = len(self._whole) + self._size
-        if self._streams or (state is State.OPEN and (self._first == _BINARY or total > CONTROL_LIMIT)):
+        passes = self._first == _BINARY or self._total(leg) > CONTROL_LIMIT
+        if self._streams or (state is State.OPEN and passes):
             self._stream(leg)
             return True
         if self._is_too_much(leg) or len(self._buffer) < self._size:
@@ -223,7 +234,14 @@ class Speaking:
         self._payload += frames.unmasked(raw[leg.head :], leg.mask)
         if leg.final:
             self._message()
+        elif len(self._whole) > _THIN_FROM + _THIN * len(self._payload):
+            leg.error, leg.why = 1008, "the fragments of a message hold next to nothing"
+            self._link.broken(leg)
         return True
+
+    def _total(self, leg: Leg) -> int:
+        """Return the bytes of the message under way, up to the end of this frame."""
+        return len(self._payload) + self._size - leg.head
 
     def _cut(self) -> bytes:
         raw, self._buffer = self._buffer[: self._size], self._buffer[self._size :]
@@ -236,14 +254,16 @@ class Speaking:
             self._streams = True
             self._link.stirred()
             if self._whole:
-                leg.other.write(self._whole)
-                self._whole = self._payload = b""
+                leg.other.write(bytes(self._whole))
+                self._whole.clear()
+                self._payload.clear()
         leg.left, self._size = self._size, 0
 
     def _message(self) -> None:
         """Give the machine a whole message."""
-        raw, payload = self._whole, self._payload
-        self._whole = self._payload = b""
+        raw, payload = bytes(self._whole), bytes(self._payload)
+        self._whole.clear()
+        self._payload.clear()
         message: Text | Binary
         try:
             message = Text(payload.decode()) if self._first == frames.TEXT else Binary(payload)
@@ -292,7 +312,7 @@ class Speaking:
                 self._pass_down(leg)
                 continue
             if not self.begun(leg):
-                self._say()
+                self.say()
                 if self._upstream_held:
                     leg.hold(True)
                     return
@@ -306,11 +326,6 @@ class Speaking:
         leg.left -= len(part)
         if self._verdict == "passes":
             leg.other.write(part)
-
-    def _say(self) -> None:
-        if self._inserts:
-            self._link.client.write(b"".join(self._inserts))
-            self._inserts.clear()
 
     def _frame_down(self, leg: Leg) -> bool:
         """Begin one frame; false where more of it is needed first."""

@@ -354,6 +354,8 @@ class Leg(Follower):
         """Take it that a handler of ours failed."""
         if self._link is not None:
             self._link.failed()
+        else:
+            self.abort()
 
     def let_go(self) -> None:
         """Know nobody any more."""
@@ -415,8 +417,8 @@ class SocketLeg(Leg):
         else:
             self._plane.add(self.fd, self, self._mask)
 
-    def __call__(self, events: int) -> None:
-        """Do what epoll says can be done; the leg is its own handler, which costs no memory beside it."""
+    def ready(self, events: int) -> None:
+        """Do what epoll says can be done."""
         if events & EPOLLOUT and self._out:
             self._flush()
         if not events & (EPOLLIN | EPOLLHUP | EPOLLERR) or not self.open:
@@ -513,8 +515,8 @@ class TransportLeg(Leg):
     def connection_made(self, transport: Any) -> None:
         """Be made already."""
 
-    def data_received(self, data: bytes) -> None:
-        """Take what came, in bytes of our own."""
+    def data_received(self, data: Any) -> None:
+        """Take what came, whatever kind of bytes it is."""
         if self.open:
             self.arrived(bytes(data))
 

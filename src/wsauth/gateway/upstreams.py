@@ -126,14 +126,18 @@ class Upstream:
             only = self.addresses[0]
             self._refresh(only)
             return [] if only.stuck and only.rests_until > monotonic() else [only]
-        self._turn = (self._turn + 1) % count
+        self._turn += 1
         now = monotonic()
-        turned = self.addresses[self._turn :] + self.addresses[: self._turn]
-        for address in turned:
+        for address in self.addresses:
             self._refresh(address)
-        well = [address for address in turned if address.rests_until <= now]
-        resting = [address for address in turned if address.rests_until > now and not address.stuck]
-        return well + resting
+        well = [address for address in self.addresses if address.rests_until <= now]
+        resting = [address for address in self.addresses if address.rests_until > now and not address.stuck]
+        return self._turned(well) + self._turned(resting)
+
+    def _turned(self, addresses: list[Address]) -> list[Address]:
+        """Return them with another one in front each time."""
+        first = self._turn % len(addresses) if addresses else 0
+        return addresses[first:] + addresses[:first]
 
     def failed(self, address: Address, *, stuck: bool) -> None:
         """Leave an address alone for a while."""

@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 from wsauth.core.credentials import Credentials
 from wsauth.core.identity import Identity
 
-__all__ = ["Recalling", "Verifier"]
+__all__ = ["MustWait", "Prompt", "Recalling", "Verifier"]
 
 
 @runtime_checkable
@@ -27,3 +27,20 @@ class Recalling(Protocol):
 
     def recall(self, credentials: Credentials) -> Identity | None:
         """Return whose they are when they were verified lately and are good still; never a wrong yes."""
+
+
+class MustWait(Exception):
+    """Say that credentials cannot be judged at once: `Verifier.verify` has to be awaited."""
+
+
+@runtime_checkable
+class Prompt(Protocol):
+    """Be a verifier that judges tokens without waiting, as long as it has what it needs in memory."""
+
+    def judge(self, credentials: Credentials) -> Identity | None:
+        """Return what `Verifier.verify` would, at once.
+
+        Raises:
+            Refused: they are this verifier's and they are bad.
+            MustWait: something has to be fetched or looked up first.
+        """

@@ -3,12 +3,13 @@
 import logging
 import traceback
 from collections.abc import Sequence
+from itertools import takewhile
 
-from wsauth.core.credentials import Credentials
+from wsauth.core.credentials import Credentials, Kind
 from wsauth.core.identity import Identity
 from wsauth.errors import Refused
 from wsauth.interfaces.tickets import Tickets
-from wsauth.interfaces.verifier import Recalling, Verifier
+from wsauth.interfaces.verifier import Prompt, Recalling, Verifier
 
 __all__ = ["Authentication"]
 
@@ -34,6 +35,10 @@ class Authentication:
 
     def __init__(self, verifiers: Sequence[Verifier], tickets: Tickets) -> None:
         self._verifiers = list(verifiers)
+        # Those who come before anybody who has to be awaited; whether these are all.
+        prompt = takewhile(lambda verifier: isinstance(verifier, Prompt), verifiers)
+        self._prompt = [verifier for verifier in prompt if isinstance(verifier, Prompt)]
+        self._all_prompt = len(self._prompt) == len(self._verifiers)
         self._recalling = [verifier for verifier in verifiers if isinstance(verifier, Recalling)]
         self._tickets = tickets
         self.overriding: Identity | None = None
@@ -49,6 +54,22 @@ class Authentication:
                     return identity
         return None
 
+    def judge(self, credentials: Credentials) -> Identity | Refused | None:
+        """Return the verdict on a token where nobody has to be waited for, else `None`; as `verify` would say it."""
+        known = self.recall(credentials)
+        if known is not None or credentials.kind != "token" or credentials.cookie:
+            return known
+        try:
+            for verifier in self._prompt:
+                identity = verifier.judge(credentials)
+                if identity is not None:
+                    return identity
+        except Refused as error:
+            return error
+        except Exception:  # noqa: BLE001  `verify` finds out what is wrong, and says it
+            return None
+        return _nobodys("token") if self._all_prompt else None
+
     async def verify(self, credentials: Credentials, path: str, origin: str) -> Identity:
         """Return whose credentials they are.
 
@@ -63,7 +84,7 @@ class Authentication:
             identity = await self._ask(verifier, credentials)
             if identity is not None:
                 return identity
-        raise Refused(_UNKNOWN[credentials.kind], f"no verifier takes this {credentials.kind}")
+        raise _nobodys(credentials.kind)
 
     async def _ask(self, verifier: Verifier, credentials: Credentials) -> Identity | None:
         name = type(verifier).__name__
@@ -78,6 +99,10 @@ class Authentication:
             return identity
         _log.error("%s answered %s, which is neither an Identity nor None", name, type(identity).__name__)
         raise Refused("unavailable", f"{name} answered {type(identity).__name__}", retry_after=1)
+
+
+def _nobodys(kind: Kind) -> Refused:
+    return Refused(_UNKNOWN[kind], f"no verifier takes this {kind}")
 
 
 def _where(error: Exception) -> str:

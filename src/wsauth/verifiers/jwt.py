@@ -11,10 +11,12 @@ from wsauth.core.identity import OWN_ISSUER, Identity
 from wsauth.core.tokens.claims import Expectations, identify
 from wsauth.core.tokens.envelope import Envelope, folded_type, open_envelope, shown
 from wsauth.core.tokens.keys import ASYMMETRIC, SUPPORTED
+from wsauth.core.tokens.keysets import KeySet
 from wsauth.core.tokens.rights import role_map
 from wsauth.core.tokens.verified import LIFETIME, VerifiedTokens
 from wsauth.errors import ConfigurationError, Refused
 from wsauth.interfaces.clock import Clock
+from wsauth.interfaces.verifier import MustWait
 from wsauth.services.clock import SystemClock
 from wsauth.services.keys.configured import keys_of_jwks, keys_of_pem, keys_of_secret
 from wsauth.services.keys.keysets import Keys, RemoteKeys
@@ -137,13 +139,32 @@ class JWTVerifier:
         Raises:
             Refused: `token_invalid`, `token_expired`, or `unavailable` while there are no keys.
         """
-        token = self._token(credentials)
-        if token is None:
-            return None
-        known = self._verified.get(token, self.clock.now())
-        if known is not None:
+        known = self.recall(credentials)
+        envelope = None if known is not None else self._envelope(credentials)
+        if envelope is None:
             return known
-        envelope = open_envelope(token)
+        return self._judged(credentials.secret, envelope, await self._keys.obtain(envelope.key_id))
+
+    def judge(self, credentials: Credentials) -> Identity | None:
+        """Return what `verify` would, where the keys are here.
+
+        Raises:
+            Refused: `token_invalid` or `token_expired`.
+            MustWait: they are not.
+        """
+        known = self.recall(credentials)
+        envelope = None if known is not None else self._envelope(credentials)
+        if envelope is None:
+            return known
+        keys = self._keys.ready(envelope.key_id)
+        if keys is None:
+            raise MustWait
+        return self._judged(credentials.secret, envelope, keys)
+
+    def _envelope(self, credentials: Credentials) -> Envelope | None:
+        """Return the token's parts, or `None` when it is no JWT or another issuer's."""
+        token = self._token(credentials)
+        envelope = None if token is None else open_envelope(token)
         if envelope is None or (self.issuer is not None and envelope.claims.get("iss") != self.issuer):
             return None
         if envelope.algorithm not in self.algorithms:
@@ -152,8 +173,10 @@ class JWTVerifier:
                 f"the token's alg is {shown(envelope.algorithm)}, not one of {', '.join(self.algorithms)}",
                 mend="algorithms of this issuer",
             )
-        keys = await self._keys.obtain(envelope.key_id)
-        # From here on nothing waits: a key that is taken away empties the cache before or after this.
+        return envelope
+
+    def _judged(self, token: str, envelope: Envelope, keys: KeySet) -> Identity:
+        """Verify with these keys; nothing waits, so a key that is taken away empties the cache before or after this."""
         key = keys.choose(envelope.algorithm, envelope.key_id)
         if key is None:
             raise _no_key(envelope)

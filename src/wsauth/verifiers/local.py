@@ -6,6 +6,7 @@ from wsauth.core.credentials import Credentials
 from wsauth.core.identity import OWN_ISSUER, Identity
 from wsauth.core.users import User
 from wsauth.errors import Refused
+from wsauth.interfaces.verifier import MustWait
 from wsauth.services.sessions import Sessions, identity_of
 from wsauth.services.tokens import AccessTokens
 from wsauth.services.users import API_KEY_PREFIX, Users
@@ -43,6 +44,17 @@ class LocalVerifier:
         if credentials.cookie or credentials.secret.startswith(API_KEY_PREFIX):
             return None
         return self._tokens.recall(credentials.secret)
+
+    def judge(self, credentials: Credentials) -> Identity | None:
+        """Return whose access token it is.
+
+        Raises:
+            Refused: it is ours and bad.
+            MustWait: it is something that the store knows.
+        """
+        if credentials.cookie or credentials.secret.startswith(API_KEY_PREFIX):
+            raise MustWait
+        return self._tokens.verify(credentials.secret)
 
     async def verify(self, credentials: Credentials) -> Identity | None:
         """Return whose they are, or `None` when wsauth did not issue them.

@@ -127,8 +127,8 @@ class Connection:
         credentials = machine.handshake.credentials
         known: Identity | Refused | None = None
         if credentials is not None and machine.handshake.refused is None:
-            known = service.authentication.recall(credentials)
-            if known is not None:
+            known = service.authentication.judge(credentials)
+            if isinstance(known, Identity):
                 known = self._admit(known, credentials)
         self.perform(machine.start(service.clock.now(), known))
         if isinstance(known, Identity):
@@ -259,7 +259,7 @@ class Connection:
     def _ask(self, question: Verify) -> None:
         known = None
         if self.machine.state is not State.HANDSHAKING:
-            known = self._service.authentication.recall(question.credentials)
+            known = self._service.authentication.judge(question.credentials)
         if known is None:
             self._transport.verify(question)
         else:

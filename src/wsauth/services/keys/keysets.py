@@ -39,6 +39,9 @@ class Keys(Protocol):
     def good_until(self) -> float:
         """When `current` stops being good by itself, in seconds since the epoch."""
 
+    def ready(self, key_id: str | None) -> KeySet | None:
+        """Return the keys where `obtain` would make no request; else `None`."""
+
     async def obtain(self, key_id: str | None) -> KeySet:
         """Return the keys, after at most one request when there are none or none of that id.
 
@@ -60,6 +63,10 @@ class ConfiguredKeys:
 
     def __init__(self, keys: KeySet) -> None:
         self.current = keys
+
+    def ready(self, key_id: str | None) -> KeySet | None:
+        """Return the keys."""
+        return self.current
 
     async def obtain(self, key_id: str | None) -> KeySet:
         """Return the keys."""
@@ -125,14 +132,22 @@ class RemoteKeys:
         Raises:
             Refused: `unavailable`: there are none, and when to try again.
         """
-        # Overdue: the timer was on a loop that is gone, or the machine slept.
-        if not self.current.knows(key_id) or self.clock.now() > self._due + COOLDOWN:
-            await self._refresh()
+        ready = self.ready(key_id)
+        if ready is not None:
+            return ready
+        await self._refresh()
         keys = self.current
         if not keys:
             wait = max(1.0, self._next_fetch - self.clock.now())
             raise Refused("unavailable", f"there are no keys of {self._source()} yet", retry_after=wait)
         return keys
+
+    def ready(self, key_id: str | None) -> KeySet | None:
+        """Return the keys, where they have that id and are not overdue."""
+        keys = self.current
+        # Overdue: the timer was on a loop that is gone, or the machine slept.
+        fit = keys and keys.knows(key_id) and self.clock.now() <= self._due + COOLDOWN
+        return keys if fit else None
 
     async def start(self) -> None:
         """Fetch the keys now; when that fails it goes on in the background."""
