@@ -218,16 +218,20 @@ class Played:
 
 
 @asynccontextmanager
-async def playing() -> AsyncGenerator[Played]:
-    """Run the upstream on this loop until the block ends."""
+async def playing(path: Path) -> AsyncGenerator[Played]:
+    """Run the upstream on this loop until the block ends, on a port and on a unix socket at this path."""
     played = Played()
-    server = await asyncio.start_server(played.handle, "127.0.0.1", 0)
-    played.port = server.sockets[0].getsockname()[1]
+    servers = [
+        await asyncio.start_server(played.handle, "127.0.0.1", 0),
+        await asyncio.start_unix_server(played.handle, path),
+    ]
+    played.port = servers[0].sockets[0].getsockname()[1]
     try:
         yield played
     finally:
         played.forget()
-        server.close()
+        for server in servers:
+            server.close()
 
 
 @dataclass
@@ -331,9 +335,20 @@ class Site:
 async def gateway(
     folder: Path, config: str, *arguments: str, environ: dict[str, str] | None = None
 ) -> AsyncGenerator[Site]:
-    """Run a gateway with its upstreams; `{echo}` and `{played}` stand for their ports in the configuration."""
-    async with echoing() as echo, playing() as played:
-        text = config.replace("{echo}", str(echo.port)).replace("{played}", str(played.port))
+    """Run a gateway with its upstreams.
+
+    Args:
+        folder: where it runs.
+        config: `{echo}` and `{played}` stand for the upstreams' ports, `{socket}` for the path of the latter's socket.
+        arguments: of `wsauth serve`.
+        environ: of the process.
+    """
+    path = folder / "played.sock"
+    async with echoing() as echo, playing(path) as played:
+        places = {"{echo}": str(echo.port), "{played}": str(played.port), "{socket}": str(path)}
+        text = config
+        for place, value in places.items():
+            text = text.replace(place, value)
         async with serving(folder, *arguments, config=text, environ=environ) as process:
             backend = backend_of(load(folder / "wsauth.toml", {"WSAUTH__TOKENS__ISSUER": ISSUER}), follows=False)
             await backend.open()

@@ -168,15 +168,17 @@ async def test_a_user_who_may_come_no_more_is_gone_at_once(tmp_path: Path, verb:
 
 
 async def test_new_roles_reach_open_sockets(tmp_path: Path) -> None:
-    """`users set-roles` sends `auth_changed` with the new rights within a second."""
+    """`users set-roles` tells of new rights within a second, and closes what the upstream was told and is gone."""
     config = '[roles]\nmember = ["chat:read"]\nowner = ["chat:*"]\n'
     async with serving(tmp_path, config=config) as server:
         await server.add_user("bob", PASSWORD, roles=["member"])
         async with socket_of(server, await token_of(server, "bob")) as socket:
-            done = await server.command("users", "set-roles", "bob", "--role", "owner")
-            assert done.out == "bob: roles owner; grants none\n"
+            done = await server.command("users", "set-roles", "bob", "--role", "member", "--role", "owner")
+            assert done.out == "bob: roles member, owner; grants none\n"
             async with asyncio.timeout(AT_ONCE):
                 assert '"auth_changed"' in str(await socket.recv())
+            await server.command("users", "set-roles", "bob", "--role", "owner")
+            assert (await closed(socket)).startswith("rights_changed")
 
 
 async def test_a_new_password_ends_what_the_old_one_opened(tmp_path: Path) -> None:

@@ -38,6 +38,11 @@ moderator = ["chat:moderate"]
 [[routes]]
 path = "/ws"
 upstream = "echo"
+on_rights_change = "keep"
+
+[[routes]]
+path = "/told"
+upstream = "echo"
 
 [[routes]]
 path = "/moderate"
@@ -171,15 +176,16 @@ async def changed(socket: Wire, kind: str = "auth_changed") -> dict[str, Any]:
 
 
 async def test_changed_roles_reach_open_connections_everywhere_within_a_second(tmp_path: Path) -> None:
-    """`users set-roles` and the admin API send `auth_changed` in both processes; what is lost closes with 3003."""
+    """`users set-roles` and the admin API send `auth_changed` in both processes, or close what was told."""
     async with several(tmp_path, 2, RIGHTS) as servers, Sockets() as sockets:
         first, _ = servers
         key = await first.add_service("ops", grants=["wsauth:admin"])
         alice, bob = await tokens_of(first, "alice", "bob", roles=("moderator",))
         hers = [await sockets.open(server, alice, "/ws", SPEAKS) for server in servers]
+        told = [await sockets.open(server, alice, "/told", SPEAKS) for server in servers]
         privileged = [await sockets.open(server, alice, "/moderate", SPEAKS) for server in servers]
         his = [await sockets.open(server, bob, "/moderate") for server in servers]
-        for socket in (*hers, *privileged):
+        for socket in (*hers, *told, *privileged):
             assert (await socket.message("auth_success"))["roles"] == ["moderator"]
 
         done = await first.command("users", "set-roles", "alice", "--role", "member")
@@ -189,6 +195,8 @@ async def test_changed_roles_reach_open_connections_everywhere_within_a_second(t
             assert (message["roles"], message["permissions"]) == (["member"], [])
         for end in await endings(privileged, within=1):
             assert (end.close_code, end.reason) == (3003, "permission_denied")
+        for end in await endings(told, within=1):
+            assert (end.close_code, end.reason) == (1012, "rights_changed")
         for server in servers:
             assert (await refusal(server, alice, "/moderate")).code == "permission_denied"
         assert all([await echoes(socket) for socket in (*hers, *his)])

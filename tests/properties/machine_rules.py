@@ -47,7 +47,7 @@ policies = st.fixed_dictionaries(
         "idle_timeout": st.sampled_from([inf, inf, 15.0]),
         "require": st.sampled_from([(), (), ("chat:lobby:send",)]),
         "refusals": st.sampled_from(["auto", "http", "close"]),
-        "on_rights_change": st.sampled_from(["keep", "reconnect"]),
+        "on_rights_change": st.sampled_from(["keep", "reconnect", "reconnect"]),
     }
 )
 asks = st.sampled_from(["header", "header", "page", "in-band", "in-band", "in-band page", "two", "foreign page"])

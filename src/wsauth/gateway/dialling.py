@@ -7,8 +7,9 @@ from select import EPOLLOUT
 from typing import TYPE_CHECKING, Any, Final
 
 from wsauth.errors import Refused
+from wsauth.gateway.connecting import connecting, watch_for_silence
 from wsauth.gateway.splice import SocketLeg, TransportLeg
-from wsauth.gateway.upstreams import Address, Upstream, connecting
+from wsauth.gateway.upstreams import Address, Upstream
 
 if TYPE_CHECKING:
     from wsauth.gateway.link import Link
@@ -41,7 +42,7 @@ class Dial:
         self._task: asyncio.Task[None] | None = None
         self.url = ""
 
-    def next(self, why: str = "all its addresses are left alone after failures") -> None:
+    def next(self, why: str = "it has no address now that may be tried") -> None:
         """Try the next address."""
         for address in self._candidates:
             self._address, self.url = address, address.url
@@ -49,15 +50,15 @@ class Dial:
                 self._task = asyncio.get_running_loop().create_task(self._secure(address))
                 return
             try:
-                self._socket = connecting(address.place())
+                self._socket = connecting(address.place)
             except OSError as error:
-                self._upstream.failed(address, stuck=False)
                 why = error.strerror or str(error)
+                self._upstream.failed(address, stuck=False, why=why)
                 continue
             if self._send(self._socket, address, registered=False):
                 return
             why = "the connection failed"
-        self._link.unreachable(f"the upstream {self.url or self._upstream.addresses[0].url} was not reached: {why}")
+        self._link.unreachable(f"the upstream {self.url or self._upstream.url} was not reached: {why}")
 
     def stop(self) -> None:
         """Give up, where nothing was reached yet."""
@@ -71,6 +72,11 @@ class Dial:
     def silent(self) -> None:
         """Take it that the address has not answered in time."""
         self._failed(stuck=True, why=f"no answer within {self._upstream.timeout:g} s")
+
+    def unanswered(self) -> None:
+        """Take it that the address took the handshake and did not answer: others are tried first for a while."""
+        if self._address is not None:
+            self._upstream.failed(self._address, stuck=False, why="the handshake was not answered")
 
     def _send(self, made: socket.SocketType, address: Address, *, registered: bool) -> bool:
         """Send the handshake as soon as the socket takes it; false where the connection failed."""
@@ -88,8 +94,8 @@ class Dial:
                 plane.add(made.fileno(), self, EPOLLOUT)
                 self._upstream.silent.add(self)
             return True
-        except OSError:
-            self._upstream.failed(address, stuck=False)
+        except OSError as error:
+            self._upstream.failed(address, stuck=False, why=error.strerror or str(error))
             self._socket = None
             plane.close(made)
             return False
@@ -122,7 +128,7 @@ class Dial:
         address = self._address
         self.stop()
         if address is not None:
-            self._upstream.failed(address, stuck=stuck)
+            self._upstream.failed(address, stuck=stuck, why=why)
         self.next(why)
 
     async def _secure(self, address: Address) -> None:
@@ -130,7 +136,7 @@ class Dial:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._upstream.timeout):
-                _, where = address.place()
+                where = address.place[1]
                 transport: Any
                 transport, _ = await loop.create_connection(
                     asyncio.Protocol, *where[:2], ssl=self._upstream.tls, server_hostname=address.host
@@ -154,6 +160,7 @@ class Dial:
             transport.abort()
             self._link.connection.end(refused)
             return
+        watch_for_silence(transport.get_extra_info("socket"))
         transport.set_protocol(leg)
         self._link.dialled(leg)
         leg.write(greeting)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wsauth.core.request import END, BadHead, read
 from wsauth.gateway.responses import problem, response
-from wsauth.gateway.upstreams import keepalive
 
 if TYPE_CHECKING:
     from wsauth.gateway.gateway import Gateway
@@ -52,8 +51,6 @@ class Listener:
         self._paused: asyncio.TimerHandle | None = None
         self._complained = False
         listening.setblocking(False)
-        for level, option, value in keepalive():
-            listening.setsockopt(level, option, value)
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_QUICKACK"):
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)

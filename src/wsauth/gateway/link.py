@@ -267,6 +267,8 @@ class Link:
     def late(self) -> None:
         """Take it that the upstream has not answered in time."""
         if not self.spliced and not self.dead:
+            if self._dial is not None:
+                self._dial.unanswered()
             self._fail(Refused("upstream_unavailable", f"{self._name} did not answer in time", retry_after=1))
 
     @property
@@ -278,7 +280,11 @@ class Link:
         end = self._rest.find(END)
         if end < 0 or end > _ANSWER:
             if len(self._rest) > _ANSWER:
-                self._fail(Refused("upstream_unavailable", f"{self._name} answered with more than {_ANSWER} bytes"))
+                self._fail(
+                    Refused(
+                        "upstream_unavailable", f"{self._name} answered with more than {_ANSWER} bytes", retry_after=1
+                    )
+                )
             return
         whole, self._rest = self._rest[: end + len(END)], self._rest[end + len(END) :]
         try:
@@ -417,7 +423,7 @@ class Link:
         if self.client.closed:
             self.client.write(before + frame)
             self.client.told = True
-            self.over(*self._farewell)
+            self._part()
             return
         if before:
             self.client.write(before)
@@ -445,22 +451,30 @@ class Link:
         elif not self.spliced:
             self._fail(Refused("upstream_unavailable", f"{self._name} ended TCP without an answer", retry_after=1))
         elif self.client.closed:
-            self.over(*self._farewell)
+            leg.close()
+            self._part()
         else:
             self._upstream_ended()
 
     def _client_ended(self) -> None:
         """Let what is on its way to the client still come, where it only wrote its end (RFC 9293 section 3.6)."""
         up = self.up
-        if up is None or not self.spliced or self.client.closed:
+        if up is None or not self.spliced:
             self.over(1006, "")
             return
         self.client.hold(True)
+        if self.client.closed:
+            return  # the upstream has heard of it, and its answer or its end is waited for
         self.client.closed, self._farewell = True, (1006, "")
         up.finish()
         if up.open:
             self.gateway.closing.add(self)
         else:
+            self.over(*self._farewell)
+
+    def _part(self) -> None:
+        """End as the client wanted, once it has all that the upstream sent until it was done."""
+        if not self.client.loses:
             self.over(*self._farewell)
 
     def _upstream_ended(self) -> None:
@@ -475,9 +489,7 @@ class Link:
         if self._closing is not None:
             self._closing.lost(leg)
         elif leg is self.client:
-            if self.up is not None:
-                self.up.abort()
-            self.over(1006, "")
+            self.over(*(self._farewell if leg.closed else (1006, "")))
         elif not self.spliced:
             self._fail(Refused("upstream_unavailable", f"{self._name} reset TCP", retry_after=1))
         elif self.client.closed:
@@ -489,6 +501,8 @@ class Link:
         """Take it that everything written to one side is with the kernel."""
         if self._closing is not None:
             self._closing.flushed(leg)
+        elif leg is self.client and leg.closed and (leg.told or self.up is None or not self.up.open):
+            self._part()
 
     def failed(self) -> None:
         """Cut everything: something went wrong that nobody foresaw."""

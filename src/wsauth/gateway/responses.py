@@ -15,7 +15,10 @@ __all__ = ["ending", "problem", "response", "switching"]
 
 _log: Final = logging.getLogger("wsauth")
 _NOT_ALLOWED: Final = 405
-_SWITCHING: Final = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n%b\r\n"
+_SWITCHING: Final = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: %b\r\n%b\r\n"
+)
 
 Headers = list[tuple[bytes, bytes]]
 

@@ -286,6 +286,7 @@ class Speaking:
                 link.left_early(leg)
             return False
         if link.connection.machine.state is State.OPEN:
+            self._pings = 0
             leg.other.write(raw)
         elif leg.opcode == frames.PING:
             self._pings += 1

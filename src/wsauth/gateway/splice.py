@@ -366,6 +366,11 @@ class Leg(Follower):
         """Return how many bytes wait to be written."""
         raise NotImplementedError
 
+    @property
+    def loses(self) -> bool:
+        """Tell whether `close` would lose some of what waits."""
+        raise NotImplementedError
+
     def finish(self) -> None:
         """Say that nothing more is written."""
         raise NotImplementedError
@@ -459,6 +464,10 @@ class SocketLeg(Leg):
     def waiting(self) -> int:
         return len(self._out)
 
+    @property
+    def loses(self) -> bool:
+        return bool(self._out)
+
     def _flush(self) -> None:
         try:
             sent = self._socket.send(self._out, MSG_DONTWAIT)
@@ -502,12 +511,13 @@ class SocketLeg(Leg):
 class TransportLeg(Leg):
     """Be an end that is a transport of the event loop: TLS. It is its own protocol."""
 
-    __slots__ = ("_paused", "_transport")
+    __slots__ = ("_full", "_paused", "_transport")
 
     def __init__(self, link: Any, transport: Any, masked: bool, limit: int, deflate: bool) -> None:
         super().__init__(link, masked, limit, deflate)
         self._transport = transport
         self._paused = False
+        self._full = False
         transport.set_write_buffer_limits(READ_SIZE)
 
     # What the transport says.
@@ -533,11 +543,13 @@ class TransportLeg(Leg):
 
     def pause_writing(self) -> None:
         """Hold the other end back."""
+        self._full = True
         if self.other is not None:
             self.other.block(True)
 
     def resume_writing(self) -> None:
         """Let the other end go on."""
+        self._full = False
         if self.other is not None:
             self.other.block(False)
         if self._link is not None:
@@ -551,8 +563,13 @@ class TransportLeg(Leg):
 
     @property
     def waiting(self) -> int:
+        # Of TLS the transport does not count what has been encrypted.
         size: int = self._transport.get_write_buffer_size()
-        return size
+        return size or int(self._full)
+
+    @property
+    def loses(self) -> bool:
+        return False
 
     def _reading(self) -> None:
         paused = self._blocked or self._held_back

@@ -1,19 +1,18 @@
-"""What is behind a route: its addresses, which of them is next, and how one is reached."""
+"""What is behind a route: its addresses, and which of them is next."""
 
 import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import ip_address
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from wsauth.core.forwarding import Forwarding
 from wsauth.errors import ConfigurationError
+from wsauth.gateway.connecting import Place
 from wsauth.gateway.plane import Timeouts
 
 __all__ = ["Address", "Upstream"]
@@ -23,56 +22,46 @@ _REST: Final = 5.0
 """Seconds that an address is left alone after a failure, while there is another one."""
 _RESOLVED: Final = 30.0
 """Seconds after which a name is looked up again."""
+_UNKNOWN: Final = 1.0
+"""Seconds after which a name that is not known is."""
 _PORTS: Final = {"ws": 80, "wss": 443}
-_NONBLOCKING: Final = getattr(socket, "SOCK_NONBLOCK", 0) | getattr(socket, "SOCK_CLOEXEC", 0)
-
-Place = tuple[int, Any]
-"""Address family and socket address."""
 
 
 @dataclass(slots=True, eq=False)
 class Address:
-    """Be one address of an upstream.
+    """Be one place where an upstream may be reached.
 
     Attributes:
         url: as configured, for the log and the assertion.
-        host: what TLS verifies and `Host` says where it is rewritten; empty for a unix socket.
-        places: where to connect; several where a name has several addresses.
-        rests_until: when it may be tried again, on the monotonic clock; it failed before.
+        host: what TLS verifies; empty for a unix socket.
+        place: where to connect.
+        rests_until: when it is tried like the others again, on the monotonic clock; it failed before.
         stuck: it failed by silence, so that trying it costs the whole time limit.
     """
 
     url: str
     host: str
-    port: int
-    places: list[Place]
+    place: Place
     rests_until: float = 0.0
     stuck: bool = False
-    turn: int = 0
-    looked_up: float = 0.0
 
-    @property
-    def named(self) -> bool:
-        """Tell whether a name has to be looked up."""
-        return bool(self.host) and not _is_literal(self.host)
 
-    def place(self) -> Place:
-        """Return where to connect this time.
+@dataclass(slots=True, eq=False)
+class _Name:
+    """Be one URL of an upstream, and the addresses that it has at the moment."""
 
-        Raises:
-            OSError: the name is not known.
-        """
-        if not self.places:
-            raise OSError(f"{self.host} has no address")
-        self.turn += 1
-        return self.places[self.turn % len(self.places)]
+    url: str
+    host: str
+    port: int
+    addresses: list[Address] = field(default_factory=list)
+    next_look_up: float = float("inf")
 
 
 class Upstream:
     """Hold the addresses of one route's upstream.
 
     Args:
-        urls: `ws://`, `wss://` or `unix:`, tried in turn.
+        urls: `ws://`, `wss://` or `unix:`, tried in turn; a name with several addresses counts as several.
         timeout: seconds to connect, for each address.
         ca: PEM file of the authorities that `wss://` is verified against; empty: the system's.
         certificate: PEM file of a client certificate for `wss://`, with `key`.
@@ -82,6 +71,7 @@ class Upstream:
         local: it is an application in this very process, which may know connections by their ids.
 
     Attributes:
+        url: the first of the URLs, for the log.
         silent: those who wait for one of the addresses; set by the gateway.
     """
 
@@ -103,7 +93,8 @@ class Upstream:
         self.forwarding = forwarding or Forwarding()
         self.assertion = assertion
         self.local = local
-        self.addresses = [_address(url) for url in urls]
+        self.url = next(iter(urls), "")
+        self._names = [_name(url) for url in urls]
         self.tls: ssl.SSLContext | None = None
         if any(url.startswith("wss:") for url in urls):
             self.tls = _context(ca, certificate, key)
@@ -111,27 +102,27 @@ class Upstream:
         self._looking: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Look up the names; one that is not known yet is tried again when it is needed."""
-        for address in self.addresses:
-            if address.named:
-                await self._look_up(address)
+        """Look up the names; one that is not known yet is looked up again when it is needed."""
+        for name in self._names:
+            if not name.addresses:
+                await self._look_up(name)
 
     def candidates(self) -> list[Address]:
         """Return the addresses to try, in order: those that work in turn, then those that rest.
 
         One that answered with silence and still rests is not tried at all: whoever waits for it would only wait.
         """
-        count = len(self.addresses)
-        if count == 1:
-            only = self.addresses[0]
-            self._refresh(only)
-            return [] if only.stuck and only.rests_until > monotonic() else [only]
-        self._turn += 1
         now = monotonic()
-        for address in self.addresses:
-            self._refresh(address)
-        well = [address for address in self.addresses if address.rests_until <= now]
-        resting = [address for address in self.addresses if address.rests_until > now and not address.stuck]
+        known: list[Address] = []
+        for name in self._names:
+            if name.next_look_up <= now:
+                self._refresh(name)
+            known += name.addresses
+        if len(known) == 1 and not known[0].rests_until:
+            return known
+        self._turn += 1
+        well = [address for address in known if address.rests_until <= now]
+        resting = [address for address in known if address.rests_until > now and not address.stuck]
         return self._turned(well) + self._turned(resting)
 
     def _turned(self, addresses: list[Address]) -> list[Address]:
@@ -139,13 +130,16 @@ class Upstream:
         first = self._turn % len(addresses) if addresses else 0
         return addresses[first:] + addresses[:first]
 
-    def failed(self, address: Address, *, stuck: bool) -> None:
+    def failed(self, address: Address, *, stuck: bool, why: str) -> None:
         """Leave an address alone for a while."""
-        if address.rests_until <= monotonic():
-            _log.warning("the upstream %s cannot be reached; others are tried first for %g s", address.url, _REST)
-        address.rests_until = monotonic() + _REST
+        now = monotonic()
+        if address.rests_until <= now:
+            _log.warning("the upstream %s at %s was not reached: %s", address.url, _shown(address.place), why)
+        address.rests_until = now + _REST
         address.stuck = stuck
-        address.looked_up = min(address.looked_up, monotonic() - _RESOLVED + 1.0)
+        for name in self._names:
+            if address in name.addresses:
+                name.next_look_up = min(name.next_look_up, now + _UNKNOWN)
 
     def works(self, address: Address) -> None:
         """Take note that an address answered."""
@@ -153,82 +147,45 @@ class Upstream:
             address.rests_until = 0.0
             address.stuck = False
 
-    def _refresh(self, address: Address) -> None:
-        if address.host and address.looked_up and monotonic() - address.looked_up > _RESOLVED:
-            address.looked_up = monotonic()
-            task = asyncio.get_running_loop().create_task(self._look_up(address))
-            self._looking.add(task)
-            task.add_done_callback(self._looking.discard)
+    def _refresh(self, name: _Name) -> None:
+        name.next_look_up = monotonic() + _RESOLVED
+        task = asyncio.get_running_loop().create_task(self._look_up(name))
+        self._looking.add(task)
+        task.add_done_callback(self._looking.discard)
 
-    async def _look_up(self, address: Address) -> None:
-        """Look a name up; what was known of it stays when that fails."""
-        address.looked_up = monotonic()
+    async def _look_up(self, name: _Name) -> None:
+        """Look a name up; what was known of it stays when that fails, and of its addresses how they are."""
         try:
             found = await asyncio.get_running_loop().getaddrinfo(
-                address.host, address.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+                name.host, name.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
             )
         except OSError as error:
-            address.looked_up = monotonic() - _RESOLVED + 1.0
-            _log.warning("the upstream %s: %s is not known: %s", address.url, address.host, error.strerror or error)
+            name.next_look_up = monotonic() + _UNKNOWN
+            _log.warning("the upstream %s: %s is not known: %s", name.url, name.host, error.strerror or error)
             return
-        address.places = [(family, where) for family, _, _, _, where in found]
+        before = {address.place: address for address in name.addresses}
+        places = dict.fromkeys((int(family), where) for family, _, _, _, where in found)
+        name.addresses = [before.get(place) or Address(name.url, name.host, place) for place in places]
+        name.next_look_up = monotonic() + _RESOLVED
 
 
-def connecting(place: Place) -> socket.SocketType:
-    """Return a socket that has begun to connect.
-
-    Raises:
-        OSError: that failed at once.
-    """
-    family, where = place
-    made = socket.SocketType(family, socket.SOCK_STREAM | _NONBLOCKING)
-    try:
-        if not _NONBLOCKING:
-            made.setblocking(False)
-        if family != socket.AF_UNIX:
-            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if not _is_here(where[0]):
-                for level, option, value in keepalive():
-                    made.setsockopt(level, option, value)
-        made.connect(where)
-    except BlockingIOError as error:
-        if family == socket.AF_UNIX:
-            made.close()
-            raise OSError(error.errno, "its backlog is full") from None
-    except BaseException:
-        made.close()
-        raise
-    return made
-
-
-def keepalive() -> Iterable[tuple[int, int, int]]:
-    """Return the options by which a peer that is cut off is noticed within 40 seconds (ATTACKS RX-17)."""
-    wanted = (("SO_KEEPALIVE", 1), ("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4))
-    for name, value in (*wanted, ("TCP_USER_TIMEOUT", 30_000)):
-        if hasattr(socket, name):
-            level = socket.SOL_SOCKET if name.startswith("SO_") else socket.IPPROTO_TCP
-            yield level, getattr(socket, name), value
-
-
-def _address(url: str) -> Address:
+def _name(url: str) -> _Name:
     if url.startswith("unix:"):
-        path = url.removeprefix("unix:")
-        return Address(url, "", 0, [(socket.AF_UNIX, path)])
+        return _Name(url, "", 0, [Address(url, "", (socket.AF_UNIX, url.removeprefix("unix:")))])
     parts = urlsplit(url)
     host = parts.hostname or ""
     if parts.scheme not in _PORTS or not host:
         raise ConfigurationError(f"upstream {url!r} is none: write ws://HOST:PORT, wss://HOST:PORT or unix:PATH")
     port = parts.port or _PORTS[parts.scheme]
-    if _is_literal(host):
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return Address(url, host, port, [(family, (host, port))])
-    return Address(url, host, port, [])
+    if not _is_literal(host):
+        return _Name(url, host, port)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return _Name(url, host, port, [Address(url, host, (family, (host, port)))])
 
 
-@lru_cache(maxsize=256)
-def _is_here(host: str) -> bool:
-    """Tell whether an address is this machine, to which no wire can be cut."""
-    return ip_address(host.partition("%")[0]).is_loopback
+def _shown(place: Place) -> str:
+    where = place[1]
+    return where if isinstance(where, str) else f"{where[0]} port {where[1]}"
 
 
 def _is_literal(host: str) -> bool:

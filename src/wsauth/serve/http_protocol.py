@@ -148,14 +148,14 @@ class HttpProtocol(HttpToolsProtocol):
             self.refuse(BAD_REQUEST, "the request is not HTTP/1.1")
         return not self._over
 
-    def refuse(self, status: int, rule: str) -> None:
+    def refuse(self, status: int, rule: str, code: str = "request_invalid") -> None:
         """Answer with a problem, end the connection, and give the peer a moment to read why."""
         self._settle()
         self._over = True
         self._received.clear()
         if self.transport.is_closing():
             return
-        headers, body = problem("request_invalid", status, rule, self.client[0] if self.client else "")
+        headers, body = problem(code, status, rule, self.client[0] if self.client else "")
         self.transport.write(response(status, [*self.server_state.default_headers, *headers], body))
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -232,7 +232,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _hand_over(self, head: Request) -> None:
         """Hand the connection over, with what came behind the handshake."""
         if self._upgrade is None:
-            self.refuse(NOT_FOUND, "there are no WebSockets here")
+            self.refuse(NOT_FOUND, "there are no WebSockets here", "not_found")
             return
         self._over = True
         self.connections.discard(self)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from wsauth.errors import ConfigurationError
+from wsauth.gateway.connecting import watch_for_silence
 from wsauth.serve.application import Urls
 from wsauth.settings import Settings
 from wsauth.settings.server import is_loopback
@@ -82,6 +83,7 @@ def _tcp(key: str, host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        watch_for_silence(listener)
         listener.bind(address)
         listener.listen(_BACKLOG)
         listener.setblocking(False)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import signal
 import sys
 from contextlib import ExitStack
 
@@ -32,6 +33,9 @@ def run(settings: Settings, factory: str) -> int:
         The exit status: 0 after a signal, 2 for a configuration that cannot work, 1 for any other failure.
     """
     configure()
+    if not sys.stdin.isatty():
+        # It means certificates (`Certificates`), and nothing without any; only a terminal that closes ends us.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     manager = ServiceManager.taken()
     try:
         with ExitStack() as until:

@@ -187,3 +187,63 @@ async def test_nothing_is_left_of_a_connection(end: End, speaks: bool, way: str)
                 await end(at, client, backend)
             await eventually(at.idle, "the gateway never became idle")
             await eventually(lambda: not left(), f"left: {left()}")
+
+
+async def refused_without_a_token(at: Ground, way: str) -> None:
+    """Come without credentials."""
+    answer = await asked(at, way)
+    assert answer.startswith(b"HTTP/1.1 401 ")
+
+
+async def refused_with_early_bytes(at: Ground, way: str) -> None:
+    """Come without credentials, and begin to speak at once."""
+    answer = await asked(at, way, behind=frame("early") * 100)
+    assert answer.startswith(b"HTTP/1.1 401 ")
+
+
+async def unknown_path(at: Ground, way: str) -> None:
+    """Ask for what is not there."""
+    answer = await asked(at, way, at.bearer(), path="/nowhere")
+    assert answer.startswith(b"HTTP/1.1 404 ")
+
+
+async def another_host(at: Ground, way: str) -> None:
+    """Ask for a host that is not ours."""
+    answer = await asked(at, way, at.bearer(), "Host: evil.example")
+    assert answer.startswith(b"HTTP/1.1 421 ")
+
+
+async def upstream_says_no(at: Ground, way: str) -> None:
+    """Meet an upstream that denies the handshake."""
+    asking = asyncio.create_task(asked(at, way, at.bearer(), path="/ws"))
+    (reader, writer) = await at.plain.get()
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+    assert (await asking).startswith(b"HTTP/1.1 403 ")
+    writer.close()
+
+
+async def upstream_answers_nonsense(at: Ground, way: str) -> None:
+    """Meet an upstream that speaks something else."""
+    asking = asyncio.create_task(asked(at, way, at.bearer(), path="/ws"))
+    (reader, writer) = await at.plain.get()
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"SSH-2.0-OpenSSH_9.2\r\n\r\n\r\n")
+    assert (await asking).startswith(b"HTTP/1.1 503 ")
+    writer.close()
+
+
+async def upstream_hangs_up(at: Ground, way: str) -> None:
+    """Meet an upstream that ends TCP instead of answering."""
+    asking = asyncio.create_task(asked(at, way, at.bearer(), path="/ws"))
+    (_, writer) = await at.plain.get()
+    writer.close()
+    assert (await asking).startswith(b"HTTP/1.1 503 ")
+
+
+async def upstream_resets_at_once(at: Ground, way: str) -> None:
+    """Meet an upstream that resets TCP instead of answering."""
+    asking = asyncio.create_task(asked(at, way, at.bearer(), path="/ws"))
+    (_, writer) = await at.plain.get()
+    Peer(_, writer).reset()
+    assert (await asking).startswith(b"HTTP/1.1 503 ")
