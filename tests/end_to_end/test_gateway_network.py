@@ -5,7 +5,6 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-
 from tests.attacks.gateway import Played, gateway
 from tests.attacks.wire import CLOSE, Frame, Wire, frame, request
 from tests.end_to_end.elsewhere import elsewhere
@@ -58,7 +57,7 @@ async def test_rx_17_a_cut_cable_frees_both_sides(tmp_path: Path) -> None:
             idle = await dialled("/ws")
             idle.send(frame("hi"))
             assert await idle.text() == "alice: hi"
-            await dialled("/played")
+            deaf = await dialled("/played")
             busy = await site.played.end()
             near = [await stack.enter_async_context(site.opened(path="/there")) for _ in range(2)]
             for _ in near:
@@ -87,6 +86,8 @@ async def test_rx_17_a_cut_cable_frees_both_sides(tmp_path: Path) -> None:
             assert await eventually(gone, within=began + WITHIN - time.monotonic())
             bob.send(frame("still here"))
             assert await bob.text() == "bob: still here"
+            for beyond in (idle, deaf):
+                beyond.writer.transport.abort()
             far.forget()
 
             async def as_before() -> bool:

@@ -1,6 +1,7 @@
 """Reaching an upstream: address after address, until one takes the handshake."""
 
 import asyncio
+import logging
 import os
 import socket
 from select import EPOLLOUT
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Dial"]
 
+_log: Final = logging.getLogger("wsauth")
 _ANSWER_LIMIT: Final = 1 << 62
 """Bytes of a message of the upstream: there is no limit."""
 
@@ -95,6 +97,7 @@ class Dial:
                 self._upstream.silent.add(self)
             return True
         except OSError as error:
+            self._upstream.silent.discard(self)
             self._upstream.failed(address, stuck=False, why=error.strerror or str(error))
             self._socket = None
             plane.close(made)
@@ -102,7 +105,7 @@ class Dial:
         self._upstream.silent.discard(self)
         self._upstream.works(address)
         self._socket = None
-        leg = SocketLeg(self._link, plane, made, False, _ANSWER_LIMIT, False)
+        leg = SocketLeg(self._link, plane, made, False, _ANSWER_LIMIT)
         self._link.dialled(leg)
         leg.watch(registered)
         if sent < len(greeting):
@@ -132,6 +135,13 @@ class Dial:
         self.next(why)
 
     async def _secure(self, address: Address) -> None:
+        try:
+            await self._reach(address)
+        except Exception:  # noqa: BLE001  nobody would hear of it, and the client would wait for ever
+            _log.exception("a connection failed")
+            self._link.failed()
+
+    async def _reach(self, address: Address) -> None:
         """Connect with TLS, by the loop's own means."""
         loop = asyncio.get_running_loop()
         try:
@@ -153,7 +163,7 @@ class Dial:
             return
         self._task = None
         self._upstream.works(address)
-        leg = TransportLeg(self._link, transport, False, _ANSWER_LIMIT, False)
+        leg = TransportLeg(self._link, transport, False, _ANSWER_LIMIT)
         try:
             greeting = self._link.greeting(address.url)
         except Refused as refused:

@@ -120,14 +120,14 @@ class Gateway:
             peer,
             secure=False,
             certificate=None,
-            end=lambda link: SocketLeg(link, self.plane, connection, True, 0, False),
+            end=lambda link: SocketLeg(link, self.plane, connection, True, 0),
         )
 
     def take_transport(self, transport: Any, request: Request, early: bytes, peer: str) -> None:
         """Take a handshake from a transport: TLS, or a connection on which HTTP was spoken before."""
 
         def end(link: Link) -> Leg:
-            leg = TransportLeg(link, transport, True, 0, False)
+            leg = TransportLeg(link, transport, True, 0)
             transport.set_protocol(leg)
             leg.hold(True)
             return leg

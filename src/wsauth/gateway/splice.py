@@ -158,8 +158,7 @@ class Follower:
                         continue
             frame = self.header(data, at)
             if frame <= 0:
-                if frame == 0:
-                    self.held = data[at:]
+                self.held = data[at:] if frame == 0 else b""
                 self.left = 0
                 return data[:at]
             at += frame
@@ -186,8 +185,7 @@ class Follower:
                 return data[:at], data[at:], True
             frame = self.header(data, at) if at < size else 0
             if frame <= 0:
-                if frame == 0:
-                    self.held = data[at:]
+                self.held = data[at:] if frame == 0 else b""
                 self.left = 0
                 return data[:at], b"", False
             at += frame
@@ -227,19 +225,8 @@ class Follower:
                 return 0
         if opcode >= _CLOSE and size < head + length:
             return 0
-        if opcode < _CLOSE:
-            total = length if opcode else self.total + length
-            if total > self.limit:
-                return self._break(1009, f"a message is over {self.limit} bytes")
-            self.empty = 0 if opcode or length else self.empty + 1
-            if self.empty > EMPTY_FRAGMENTS:
-                return self._break(1008, f"a message has more than {EMPTY_FRAGMENTS} empty fragments in a row")
-            self.total = total
-            self.fragmented = not final
-        else:
-            self.control += head + length
-            if self.masked and self._pings_too_often():
-                return self._break(1008, f"more than {PINGS} pings and pongs came in a second")
+        if (self._count(opcode, length, final) if opcode < _CLOSE else self._count_control(head + length)) < 0:
+            return -1
         self.opcode, self.final, self.head = opcode, final, head
         self.mask = data[at + head - 4 : at + head] if self.masked else b""
         if opcode == _CLOSE:
@@ -263,14 +250,28 @@ class Follower:
             return "a continuation continues nothing (section 5.4)"
         return ""
 
-    def _pings_too_often(self) -> bool:
+    def _count(self, opcode: int, length: int, final: bool) -> int:
+        """Count a frame of a message."""
+        total = length if opcode else self.total + length
+        if total > self.limit:
+            return self._break(1009, f"a message is over {self.limit} bytes")
+        self.empty = 0 if opcode or length else self.empty + 1
+        if self.empty > EMPTY_FRAGMENTS:
+            return self._break(1008, f"a message has more than {EMPTY_FRAGMENTS} empty fragments in a row")
+        self.total = total
+        self.fragmented = not final
+        return 0
+
+    def _count_control(self, size: int) -> int:
         """Count a control frame; the clock is looked at once in a thousand."""
+        self.control += size
         self.pings += 1
-        if self.pings <= PINGS:
-            return False
-        before, self.since = self.since, monotonic()
-        self.pings = 1
-        return self.since - before < 1.0
+        if self.pings > PINGS and self.masked:
+            before, self.since = self.since, monotonic()
+            self.pings = 1
+            if self.since - before < 1.0:
+                return self._break(1008, f"more than {PINGS} pings and pongs came in a second")
+        return 0
 
     def _break(self, code: int, why: str) -> int:
         self.error = code
@@ -293,8 +294,8 @@ class Leg(Follower):
 
     __slots__ = ("_blocked", "_held_back", "_link", "course", "direct", "kept", "open", "other", "told", "watched")
 
-    def __init__(self, link: Any, masked: bool, limit: int, deflate: bool) -> None:
-        super().__init__(masked, limit, deflate)
+    def __init__(self, link: Any, masked: bool, limit: int) -> None:
+        super().__init__(masked, limit, False)
         self._link = link
         self.other: Any = None
         self.course: Any = None
@@ -392,8 +393,8 @@ class SocketLeg(Leg):
 
     __slots__ = ("_mask", "_out", "_plane", "_socket", "fd")
 
-    def __init__(self, link: Any, plane: Any, socket: Any, masked: bool, limit: int, deflate: bool) -> None:
-        super().__init__(link, masked, limit, deflate)
+    def __init__(self, link: Any, plane: Any, socket: Any, masked: bool, limit: int) -> None:
+        super().__init__(link, masked, limit)
         self._plane = plane
         self._socket = socket
         self.fd: int = socket.fileno()
@@ -513,8 +514,8 @@ class TransportLeg(Leg):
 
     __slots__ = ("_full", "_paused", "_transport")
 
-    def __init__(self, link: Any, transport: Any, masked: bool, limit: int, deflate: bool) -> None:
-        super().__init__(link, masked, limit, deflate)
+    def __init__(self, link: Any, transport: Any, masked: bool, limit: int) -> None:
+        super().__init__(link, masked, limit)
         self._transport = transport
         self._paused = False
         self._full = False

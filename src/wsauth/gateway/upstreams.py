@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from time import monotonic
 from typing import Final
 from urllib.parse import urlsplit
@@ -54,7 +55,7 @@ class _Name:
     host: str
     port: int
     addresses: list[Address] = field(default_factory=list)
-    next_look_up: float = float("inf")
+    next_look_up: float = inf
 
 
 class Upstream:
@@ -138,7 +139,7 @@ class Upstream:
         address.rests_until = now + _REST
         address.stuck = stuck
         for name in self._names:
-            if address in name.addresses:
+            if name.next_look_up < inf and address in name.addresses:
                 name.next_look_up = min(name.next_look_up, now + _UNKNOWN)
 
     def works(self, address: Address) -> None:

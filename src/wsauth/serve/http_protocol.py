@@ -37,7 +37,7 @@ def protocol(head_limit: int, timeout: float, upgrade: Upgrade | None) -> Callab
     Args:
         head_limit: bytes of a request's head.
         timeout: seconds until a head is whole, from the accept or the last answer; again until the body is.
-        upgrade: takes a WebSocket handshake, also one on a connection that was used before; `None` where there are none.
+        upgrade: takes a WebSocket handshake, also on a connection that was used before; `None` where there are none.
     """
     return partial(HttpProtocol, head_limit, timeout, upgrade)
 
@@ -50,6 +50,7 @@ class HttpProtocol(HttpToolsProtocol):
         head_limit: int,
         timeout: float,
         upgrade: Upgrade | None,
+        *,
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],

@@ -195,7 +195,9 @@ class Process:
         public: App = Hosts(self._application.public, self._names, "server.allowed_hosts")
         if server.proxies:
             public = Proxies(public, server.proxies, only=self._exposed)
-        made = [Server(public, listening.public, self._settings, context, self._headers, gateway)]
+        made = [
+            Server(public, listening.public, self._settings, context=context, headers=self._headers, gateway=gateway)
+        ]
         if listening.admin is not None:
             # A unix socket is out of a browser's reach, and its Host means nothing.
             admin = self._application.admin
@@ -203,7 +205,8 @@ class Process:
             if isinstance(address, tuple):
                 admin = Hosts(admin, {*_LOOPBACK, address[0]}, "admin.listen")
             context = context if listening.urls.admin.startswith("https:") else None
-            made.append(Server(admin, listening.admin, self._settings, context, [HSTS] if context else [], None))
+            headers = [HSTS] if context else []
+            made.append(Server(admin, listening.admin, self._settings, context=context, headers=headers, gateway=None))
         return made
 
 
@@ -224,6 +227,7 @@ class Server(uvicorn.Server):
         app: App,
         listener: socket.socket,
         settings: Settings,
+        *,
         context: ssl.SSLContext | None,
         headers: list[tuple[str, str]],
         gateway: Gateway | None,
@@ -307,9 +311,7 @@ class Server(uvicorn.Server):
             await asyncio.get_running_loop().connect_accepted_socket(lambda: self._made(received), connection)
 
     def _made(self, received: bytes = b"") -> asyncio.Protocol:
-        return self._protocol(
-            config=self.config, server_state=self.server_state, app_state={}, received=received
-        )
+        return self._protocol(config=self.config, server_state=self.server_state, app_state={}, received=received)
 
 
 def serve(

@@ -36,8 +36,8 @@ class Joined:
         self.notes = Notes()
         self.browser, near = pair()
         self.backend, far = pair()
-        self.client: Any = splice.SocketLeg(self.notes, self.plane, near, True, LIMIT, False)
-        self.up: Any = splice.SocketLeg(self.notes, self.plane, far, False, 1 << 62, False)
+        self.client: Any = splice.SocketLeg(self.notes, self.plane, near, True, LIMIT)
+        self.up: Any = splice.SocketLeg(self.notes, self.plane, far, False, 1 << 62)
         self.client.other, self.up.other = self.up, self.client
         self.client.direct = self.up.direct = True
         for leg in (self.client, self.up):
@@ -258,7 +258,7 @@ def test_what_waited_before_the_watch_is_written(splice: ModuleType) -> None:
     """A leg that was written to before the plane had it goes on writing when it has."""
     plane, notes = HandPlane(), Notes()
     peer, near = pair()
-    leg = splice.SocketLeg(notes, plane, near, True, LIMIT, False)
+    leg = splice.SocketLeg(notes, plane, near, True, LIMIT)
     assert not leg.watching
     leg.write(b"x" * MANY)
     leg.watch(False)
@@ -273,8 +273,8 @@ def test_a_handler_is_taken_over(splice: ModuleType) -> None:
     """A leg takes over a descriptor that the plane has already, held or not."""
     plane, notes = HandPlane(), Notes()
     peer, near = pair()
-    plane.add(near.fileno(), splice.SocketLeg(notes, plane, near, True, LIMIT, False), EPOLLOUT)
-    leg = splice.SocketLeg(notes, plane, near, True, LIMIT, False)
+    plane.add(near.fileno(), splice.SocketLeg(notes, plane, near, True, LIMIT), EPOLLOUT)
+    leg = splice.SocketLeg(notes, plane, near, True, LIMIT)
     leg.hold(True)
     leg.watch(True)
     assert plane.watched[leg.fd] == 0
@@ -393,8 +393,8 @@ class Bridged:
     def __init__(self, splice: ModuleType) -> None:
         self.notes = Notes()
         self.browser, self.backend = FakeTransport(), FakeTransport()
-        self.client: Any = splice.TransportLeg(self.notes, self.browser, True, LIMIT, False)
-        self.up: Any = splice.TransportLeg(self.notes, self.backend, False, 1 << 62, False)
+        self.client: Any = splice.TransportLeg(self.notes, self.browser, True, LIMIT)
+        self.up: Any = splice.TransportLeg(self.notes, self.backend, False, 1 << 62)
         self.client.other, self.up.other = self.up, self.client
         self.client.direct = self.up.direct = True
         self.browser.orders.clear()
@@ -410,7 +410,7 @@ def bridged(splice: ModuleType) -> Bridged:
 def test_a_transport_holds_no_more_than_a_read(splice: ModuleType) -> None:
     """The mark above which a transport tells us to wait is one read."""
     transport = FakeTransport()
-    splice.TransportLeg(Notes(), transport, True, LIMIT, False)
+    splice.TransportLeg(Notes(), transport, True, LIMIT)
     assert transport.orders == [f"limit {splice.READ_SIZE}"]
 
 
@@ -470,7 +470,7 @@ def test_a_closed_transport_is_told_nothing_more(bridged: Bridged, act: str) -> 
 def test_a_transport_without_a_link_speaks_to_nobody(splice: ModuleType) -> None:
     """A leg that was let go, or made for one last answer, does nothing when the transport speaks."""
     transport = FakeTransport()
-    leg = splice.TransportLeg(None, transport, True, 0, False)
+    leg = splice.TransportLeg(None, transport, True, 0)
     leg.write(b"HTTP/1.1 421 \r\n\r\n")
     leg.pause_writing()
     leg.resume_writing()
@@ -481,7 +481,7 @@ def test_a_transport_without_a_link_speaks_to_nobody(splice: ModuleType) -> None
 
 def test_what_a_leg_leaves_to_its_kind(splice: ModuleType) -> None:
     """A leg alone cannot write, close or read."""
-    leg = splice.Leg(Notes(), True, LIMIT, False)
+    leg = splice.Leg(Notes(), True, LIMIT)
     for act in (leg.finish, leg.close, leg.abort, lambda: leg.write(b""), lambda: leg.waiting, lambda: leg.hold(True)):
         with pytest.raises(NotImplementedError):
             act()
