@@ -10,6 +10,8 @@
     └── ConnectionClosed        the application writes to a socket that wsauth has closed (an OSError, as ASGI asks)
 """
 
+from typing import Self
+
 __all__ = [
     "ConfigurationError",
     "ConnectionClosed",
@@ -44,6 +46,11 @@ class Refused(WsauthError):
         self.reason = reason
         self.mend = mend
         self.retry_after = retry_after
+
+    def as_value(self) -> Self:
+        """Return it without its traceback: a kept error would keep the frames that it passed, and all they hold."""
+        self.__traceback__ = self.__context__ = self.__cause__ = None
+        return self
 
 
 class PermissionDenied(Refused):

@@ -254,6 +254,17 @@ class Site:
         """Return the public port."""
         return port_of(self.serving.http)
 
+    @property
+    def descriptors(self) -> int:
+        """Return how many descriptors the process has open."""
+        return len(list(Path(f"/proc/{self.serving.pid}/fd").iterdir()))
+
+    @property
+    def resident(self) -> int:
+        """Return the bytes of memory that the process has."""
+        text = Path(f"/proc/{self.serving.pid}/smaps_rollup").read_text("ascii")
+        return int(re.findall(r"^Rss: +(\d+) kB", text, re.MULTILINE)[0]) * 1_024
+
     def token(self, subject: str = "alice", *, ttl: float = 3600, roles: Collection[str] = (), ago: float = 0) -> str:
         """Return a token of the server's own, issued so many seconds ago, with so many to live from then."""
         tokens = AccessTokens(self._local.signing, ISSUER, "wsauth", ttl, FakeClock(time.time() - ago))
@@ -298,6 +309,30 @@ class Site:
             assert (await client.answer()).status == 101
             await client.message("auth_required")
             yield client
+
+    @asynccontextmanager
+    async def paired(self, way: str, path: str = "/played") -> AsyncGenerator[tuple[Wire, Upstream]]:
+        """Open a connection as Alice, `plain` or `speaking`, and give both its ends."""
+        opening = self.opened(path=path) if way == "plain" else self.speaking(path)
+        async with opening as client:
+            yield client, await self.played.end()
+
+    @asynccontextmanager
+    async def unharmed(self) -> AsyncGenerator[None]:
+        """See that Bob's connection goes on and the process lives, and that nothing is left of what is done here."""
+        self.played.forget()
+
+        async def as_before() -> bool:
+            return self.descriptors <= before
+
+        async with self.opened(self.bearer("bob")) as bob:
+            before = self.descriptors
+            yield
+            bob.send(frame("still here"))
+            assert await bob.text() == "bob: still here"
+            self.played.forget()
+            assert await eventually(as_before, within=8), (self.descriptors, before)
+        assert "Traceback" not in self.serving.output()
 
     async def told(self, reply: Answer | Frame | dict[str, Any], *parts: str) -> str:
         """See that the log has one line about a refusal, with these parts in it, and return it."""

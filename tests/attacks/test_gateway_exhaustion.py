@@ -7,7 +7,6 @@ the limits; RX-22 with issuers that are asked.
 """
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
@@ -59,17 +58,6 @@ async def site(running: Site) -> AsyncGenerator[Site]:
     await running.serves_the_next()
 
 
-def resident(site: Site) -> int:
-    """Return the bytes of memory that the process has of its own."""
-    text = Path(f"/proc/{site.serving.pid}/smaps_rollup").read_text()
-    return sum(int(size) * KIB for size in re.findall(r"^(?:Private_\w+|Swap): +(\d+) kB", text, re.MULTILINE))
-
-
-def descriptors(site: Site) -> int:
-    """Return how many descriptors the process has open."""
-    return len(list(Path(f"/proc/{site.serving.pid}/fd").iterdir()))
-
-
 def threads(site: Site) -> int:
     """Return how many threads the process has."""
     return len(list(Path(f"/proc/{site.serving.pid}/task").iterdir()))
@@ -95,7 +83,7 @@ async def slowest(client: Wire, until: "asyncio.Future[list[None]]") -> float:
 )
 async def test_rx_01_silence_ends_at_the_deadline(site: Site, sent: bytes) -> None:
     """Who connects and says nothing, or half a head, is closed in `request_timeout`; 408 where there was a byte."""
-    files = descriptors(site)
+    files = site.descriptors
     began = time.monotonic()
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(wire(site.port, sent)) for _ in range(50)]
@@ -104,7 +92,7 @@ async def test_rx_01_silence_ends_at_the_deadline(site: Site, sent: bytes) -> No
             assert answer.status == (408 if sent else 0)
             assert await client.cut(within=2)
         assert time.monotonic() - began < TIMEOUT + 1.5
-    assert await eventually(lambda: is_true(descriptors(site) <= files))
+    assert await eventually(lambda: is_true(site.descriptors <= files))
 
 
 async def is_true(found: bool) -> bool:
@@ -151,7 +139,7 @@ async def test_rx_07_gw_21_a_client_that_does_not_read_holds_its_upstream_back(s
         upstream = await site.played.end()
         client.reader._transport.pause_reading()  # type: ignore[attr-defined]  # nothing else stops a StreamReader
         upstream.writer.transport.set_write_buffer_limits(64 * KIB)
-        before = resident(site)
+        before = site.resident
         head = bytes([0x82, 126]) + (60_000).to_bytes(2)
         number, sent = 0, 0
         while sent < 3 * STUCK:
@@ -163,7 +151,7 @@ async def test_rx_07_gw_21_a_client_that_does_not_read_holds_its_upstream_back(s
             except TimeoutError:
                 break
         assert sent < STUCK
-        assert resident(site) - before < 2 * MIB
+        assert site.resident - before < 2 * MIB
         await site.serves_the_next()
         client.reader._transport.resume_reading()  # type: ignore[attr-defined]  # see above
         for expected in range(number):
@@ -180,7 +168,7 @@ async def test_rx_07_gw_21_an_upstream_that_does_not_read_holds_its_client_back(
         upstream = await site.played.end()
         upstream.reader._transport.pause_reading()  # type: ignore[attr-defined]  # nothing else stops a StreamReader
         client.writer.transport.set_write_buffer_limits(64 * KIB)
-        before = resident(site)
+        before = site.resident
         number, sent = 0, 0
         while sent < 3 * STUCK:
             part = frame(number.to_bytes(4) + bytes(59_996))
@@ -192,7 +180,7 @@ async def test_rx_07_gw_21_an_upstream_that_does_not_read_holds_its_client_back(
             except TimeoutError:
                 break
         assert sent < STUCK
-        assert resident(site) - before < 2 * MIB
+        assert site.resident - before < 2 * MIB
         await site.serves_the_next()
         upstream.reader._transport.resume_reading()  # type: ignore[attr-defined]  # see above
         for expected in range(number):
@@ -243,10 +231,10 @@ async def test_rx_11_who_is_not_authenticated_costs_little_memory(site: Site) ->
     count, each = 500, 0.0
     for _ in range(2):  # the first time fills what the process keeps for the next
         async with AsyncExitStack() as stack:
-            before = resident(site)
+            before = site.resident
             for _ in range(count):
                 await stack.enter_async_context(site.pending())
-            each = (resident(site) - before) / count
+            each = (site.resident - before) / count
         assert await eventually(lambda: is_true("Traceback" not in site.serving.output()))
     assert each < 32 * KIB
 
@@ -257,7 +245,7 @@ async def test_rx_14_a_burst_of_a_hundred_thousand_messages_makes_no_tasks_and_n
     for opening in (site.opened(path="/played"), site.speaking("/played")):
         async with opening as client:
             upstream = await site.played.end()
-            before, beings = resident(site), threads(site)
+            before, beings = site.resident, threads(site)
             whole = b"".join(frame(number.to_bytes(4)) for number in range(1_000))
             reading = asyncio.create_task(upstream.reader.readexactly(count // 1_000 * len(whole)))
             for _ in range(count // 1_000):
@@ -266,7 +254,7 @@ async def test_rx_14_a_burst_of_a_hundred_thousand_messages_makes_no_tasks_and_n
             async with asyncio.timeout(30):
                 assert await reading == whole * (count // 1_000)
             assert threads(site) == beings
-            assert resident(site) - before < 4 * MIB
+            assert site.resident - before < 4 * MIB
 
 
 # Nothing is left.
@@ -319,13 +307,13 @@ async def test_rx_13_nothing_is_left_of_who_came_and_went(site: Site) -> None:
             await asyncio.gather(*(cycle(site, kind, token, forged) for kind in KINDS))
 
     async def settled() -> bool:
-        return descriptors(site) <= files and not site.echo.open
+        return site.descriptors <= files and not site.echo.open
 
     await round_(20)
     await asyncio.sleep(TIMEOUT + 0.5)  # until what was left half is closed
-    files, before = descriptors(site), resident(site)
+    files, before = site.descriptors, site.resident
     await round_(100)
     assert await eventually(settled, within=TIMEOUT + 5)
-    assert resident(site) - before < 4 * MIB
+    assert site.resident - before < 4 * MIB
     async with admin(site.serving, key) as api:
         assert (await api.get("/connections")).json()["items"] == []

@@ -9,7 +9,6 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator
-from pathlib import Path
 from secrets import token_hex
 
 import pytest
@@ -420,7 +419,7 @@ async def test_ib_26_a_renewal_that_is_not_newer_extends_nothing(site: Site) -> 
 
 async def test_ib_29_clients_that_are_gone_during_verification_leave_nothing(site: Site, password: str) -> None:
     """Resets while a password is checked leave no connection, no descriptor, and no handshake upstream."""
-    before, files = len(site.echo.subjects), descriptors(site)
+    before, files = len(site.echo.subjects), site.descriptors
     for _ in range(60):
         async with wire(site.port, request("/basic")) as mallory:
             assert (await mallory.answer()).status == 101
@@ -428,16 +427,11 @@ async def test_ib_29_clients_that_are_gone_during_verification_leave_nothing(sit
             await asyncio.sleep(0.002)
 
     async def as_before() -> bool:
-        return descriptors(site) <= files and not site.echo.open
+        return site.descriptors <= files and not site.echo.open
 
     assert await eventually(as_before, within=20)
     assert "Traceback" not in site.serving.output()
     assert len(site.echo.subjects) - before <= 60
-
-
-def descriptors(site: Site) -> int:
-    """Return how many descriptors the process has open."""
-    return len(list(Path(f"/proc/{site.serving.pid}/fd").iterdir()))
 
 
 async def test_ib_30_a_flood_of_pings_ends_whoever_is_not_known_yet(site: Site) -> None:

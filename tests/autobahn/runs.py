@@ -17,6 +17,8 @@ __all__ = ["GROUPS", "RUNS", "TOOLS", "WSTEST", "Run", "backend", "carried_out",
 
 TOOLS = ROOT / ".tools" / "autobahn"
 WSTEST = TOOLS / "python2" / "bin" / "wstest"
+_REPORTS = TOOLS / "reports"
+"""Stay, for whoever looks why a case failed."""
 _QUICK = (("1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*"), ("9.*",))
 GROUPS = (*_QUICK, ("12.*",), ("13.*",))
 """All cases. Those about permessage-deflate take many minutes; they end after 8 at the latest, each."""
@@ -119,14 +121,14 @@ async def reached(run: Run, upstream: str, folder: Path) -> AsyncGenerator[str]:
         try:
             yield f"{gateway.ws}{run.path}{query}"
         finally:
-            (folder / "wsauth.log").write_text(gateway.output(), "utf-8")
+            _REPORTS.mkdir(parents=True, exist_ok=True)
+            (_REPORTS / f"{run.name}.log").write_text(gateway.output(), "utf-8")
 
 
 async def carried_out(run: Run, url: str, cases: Sequence[str]) -> dict[str, Outcome]:
     """Have `wstest` run cases, such as `9.*`, against a URL."""
-    reports = TOOLS / "reports"
-    reports.mkdir(parents=True, exist_ok=True)
-    folder = Path(mkdtemp(prefix=f"{run.name}-", dir=reports))  # stays, for whoever looks why a case failed
+    _REPORTS.mkdir(parents=True, exist_ok=True)
+    folder = Path(mkdtemp(prefix=f"{run.name}-", dir=_REPORTS))
     specification = folder / "specification.json"
     server = {"agent": run.name, "url": url}
     specification.write_text(json.dumps({"outdir": str(folder), "servers": [server], "cases": list(cases)}), "utf-8")

@@ -52,7 +52,7 @@ async def test_rx_17_a_cut_cable_frees_both_sides(tmp_path: Path) -> None:
                 return client
 
             bob = await stack.enter_async_context(site.opened(site.bearer("bob")))
-            files = len(list(Path(f"/proc/{site.serving.pid}/fd").iterdir()))
+            files = site.descriptors
             open_before = len(site.echo.open)
             idle = await dialled("/ws")
             idle.send(frame("hi"))
@@ -91,6 +91,6 @@ async def test_rx_17_a_cut_cable_frees_both_sides(tmp_path: Path) -> None:
             far.forget()
 
             async def as_before() -> bool:
-                return len(list(Path(f"/proc/{site.serving.pid}/fd").iterdir())) <= files
+                return site.descriptors <= files
 
             assert await eventually(as_before)

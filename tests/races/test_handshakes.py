@@ -36,16 +36,12 @@ WAYS = ["session", "logout everywhere", "disable", "remove", "password", "subjec
 
 
 async def held_by(here: Process, source: str, known: Known) -> Face:
-    """Begin a handshake whose verdict is known and not yet reported."""
+    """Begin a handshake whose verdict is known and not yet reported: the store was asked."""
     face = Face()
     face.verdicts.clear()
-    identity = await _identity(here, known)
     if source == "ticket":
-        ticket = await here.guard.issue_ticket(identity)
-        return here.begin(query=f"ticket={ticket}", face=face)
-    if source == "cookie":
-        return here.cookie(known.session, face=face)
-    return here.bearer(here.access(known), face=face)
+        return here.begin(query=f"ticket={await _ticket(here, known)}", face=face)
+    return here.cookie(known.session, face=face)
 
 
 async def _identity(here: Process, known: Known) -> Any:
@@ -54,7 +50,11 @@ async def _identity(here: Process, known: Known) -> Any:
     return identity_of(found, here.local.limits)
 
 
-@pytest.mark.parametrize("source", ["header", "cookie", "ticket"])
+async def _ticket(here: Process, known: Known) -> str:
+    return await here.guard.issue_ticket(await _identity(here, known))
+
+
+@pytest.mark.parametrize("source", ["cookie", "ticket"])
 @pytest.mark.parametrize("how", WAYS)
 async def test_what_is_revoked_while_it_is_verified_opens_nothing(here: Process, source: str, how: str) -> None:
     """The credential was found good; before that is reported, the session ends: the handshake is refused."""
@@ -66,6 +66,20 @@ async def test_what_is_revoked_while_it_is_verified_opens_nothing(here: Process,
     await face.settled()
     assert face.code == "session_revoked"
     assert not face.connection.machine.opened
+
+
+@pytest.mark.parametrize("how", WAYS)
+async def test_a_token_is_judged_in_the_step_in_which_it_comes(here: Process, how: str) -> None:
+    """So nothing can be revoked in between: a moment before, nobody gets in, and there is no moment after."""
+    known = await here.login()
+    token = here.access(known)
+    face = Face()
+    face.accepting.clear()
+    here.bearer(token, face=face)
+    assert face.connection.identity.session_id == known.session.id
+    await end(here, how, known)
+    late = here.bearer(token)
+    assert late.code == "session_revoked"
 
 
 @pytest.mark.parametrize("how", WAYS)
@@ -90,8 +104,7 @@ async def test_what_is_revoked_while_it_is_renewed_closes(here: Process, how: st
     face = await here.connected(here.bearer(here.access(known)))
     face.verdicts.clear()
     face.judged.clear()
-    refreshed = await here.local.sessions.refresh(here.local.sessions.refresh_token(known.session))
-    face.say(type="auth", token=here.access(refreshed))
+    face.say(type="auth", ticket=await _ticket(here, known))
     await face.judged.wait()
     await end(here, how, known)
     face.verdicts.set()
@@ -155,13 +168,13 @@ async def test_fifty_refreshes_in_two_processes_have_one_successor(here: Process
 @pytest.mark.parametrize("stage", ["verifying", "connecting", "open"])
 async def test_rights_that_change_during_a_handshake_are_those_of_now(here: Process, stage: str) -> None:
     """Alice is made a member at some moment of her handshake; when it is open, she is a member."""
-    known = await here.login()
+    known = await here.login(kind="cookie")
     face = Face()
     if stage == "verifying":
         face.verdicts.clear()
     elif stage == "connecting":
         face.accepting.clear()
-    here.bearer(here.access(known), face=face)
+    here.cookie(known.session, face=face)
     await eventually(lambda: face.judged.is_set() if stage == "verifying" else face.connection.machine.lease)
     await here.local.users.set_rights("alice", roles=["member"])
     seen, before = here.guard.connections.revocations, identity_of(known, here.local.limits)
@@ -226,10 +239,8 @@ async def test_who_changes_the_password_keeps_their_sockets(here: Process, there
 
 
 async def test_a_verdict_on_a_socket_that_is_gone_leaves_nothing_behind(here: Process) -> None:
-    """The client goes while its token is verified; the late verdict keeps nothing in memory."""
-    face = Face()
-    face.verdicts.clear()
-    here.bearer(here.access(await here.login()), face=face)
+    """The client goes while its ticket is looked up; the late verdict keeps nothing in memory."""
+    face = await held_by(here, "ticket", await here.login())
     await face.judged.wait()
     face.connection.gone(1006, "")
     face.verdicts.set()

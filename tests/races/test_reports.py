@@ -17,7 +17,7 @@ from wsauth.testing import FakeClock
 class Stuck(Face):
     """Be a transport whose close frame does not get through; it can only be cut."""
 
-    def close(self, code: int, reason: str) -> None:
+    def close(self, code: int, reason: str, *, at_once: bool = False) -> None:
         """Do not get it through."""
         self.closed = (code, reason)
 
@@ -25,7 +25,7 @@ class Stuck(Face):
 class Broken(Face):
     """Be a transport that fails when it shall close."""
 
-    def close(self, code: int, reason: str) -> None:
+    def close(self, code: int, reason: str, *, at_once: bool = False) -> None:
         """Fail."""
         raise RuntimeError("broken")
 

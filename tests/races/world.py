@@ -81,7 +81,7 @@ class Face:
     def pause(self, side: Literal["client", "upstream"], paused: bool) -> None:
         """Do nothing: there is no traffic of its own."""
 
-    def close(self, code: int, reason: str) -> None:
+    def close(self, code: int, reason: str, *, at_once: bool = False) -> None:
         """Take the close frame."""
         self.closed = (code, reason)
         self.connection.ended("closed")

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from ssl import SSLContext
 
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -107,10 +108,10 @@ class Scripted:
 
 
 @asynccontextmanager
-async def scripted() -> AsyncGenerator[Scripted]:
+async def scripted(tls: SSLContext | None = None) -> AsyncGenerator[Scripted]:
     """Run the scripted server on this loop until the block ends."""
     backend = Scripted()
-    server = await asyncio.start_server(backend.handle, "127.0.0.1", 0)
+    server = await asyncio.start_server(backend.handle, "127.0.0.1", 0, ssl=tls)
     backend.port = server.sockets[0].getsockname()[1]
     try:
         yield backend

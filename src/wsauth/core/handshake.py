@@ -116,7 +116,7 @@ def read(
             _take_certificate(certificate, policy, found)
         _settle(found, handshake)
     except Refused as error:
-        handshake.refused = error
+        handshake.refused = error.as_value()
     return handshake
 
 
@@ -147,7 +147,7 @@ def read_raw(
         offered = offers(headers)
     except Refused as error:
         handshake = Handshake(policy, headers, query)
-        handshake.refused = error
+        handshake.refused = error.as_value()
         return handshake
     return read(headers, query, offered, policy, private=private, cookies=cookies, certificate=certificate)
 

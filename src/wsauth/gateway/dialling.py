@@ -41,7 +41,7 @@ class Dial:
         self._candidates = iter(upstream.candidates())
         self._address: Address | None = None
         self._socket: socket.SocketType | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[Any] | None = None
         self.url = ""
 
     def next(self, why: str = "it has no address now that may be tried") -> None:
@@ -49,7 +49,9 @@ class Dial:
         for address in self._candidates:
             self._address, self.url = address, address.url
             if address.url.startswith("wss:"):
-                self._task = asyncio.get_running_loop().create_task(self._secure(address))
+                reaching = _connected(address, self._upstream.tls, self._upstream.timeout)
+                self._task = asyncio.get_running_loop().create_task(reaching)
+                self._task.add_done_callback(self._secured)
                 return
             try:
                 self._socket = connecting(address.place)
@@ -67,6 +69,7 @@ class Dial:
         self._upstream.silent.discard(self)
         if self._task is not None:
             self._task.cancel()
+            self._task = None
         if self._socket is not None:
             self._link.gateway.plane.close(self._socket)
             self._socket = None
@@ -134,43 +137,55 @@ class Dial:
             self._upstream.failed(address, stuck=stuck, why=why)
         self.next(why)
 
-    async def _secure(self, address: Address) -> None:
-        try:
-            await self._reach(address)
-        except Exception:  # noqa: BLE001  nobody would hear of it, and the client would wait for ever
-            _log.exception("a connection failed")
-            self._link.failed()
-
-    async def _reach(self, address: Address) -> None:
-        """Connect with TLS, by the loop's own means."""
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(self._upstream.timeout):
-                where = address.place[1]
-                transport: Any
-                transport, _ = await loop.create_connection(
-                    asyncio.Protocol, *where[:2], ssl=self._upstream.tls, server_hostname=address.host
-                )
-        except TimeoutError:
-            self._task = None
-            self.silent()
-            return
-        except OSError as error:
-            self._task = None
-            self._failed(
-                stuck=False, why=getattr(error, "verify_message", "") or error.strerror or type(error).__name__
-            )
-            return
+    def _secured(self, task: "asyncio.Task[Any]") -> None:
+        """Go on where TLS stands, or does not."""
+        address, wanted = self._address, task is self._task
         self._task = None
-        self._upstream.works(address)
-        leg = TransportLeg(self._link, transport, False, _ANSWER_LIMIT)
+        made: Any = None if task.cancelled() else task.result()
+        reached = made is not None and not isinstance(made, str)
+        if not wanted or address is None:
+            if reached:
+                made.abort()
+        elif reached:
+            self._upstream.works(address)
+            self._greet(made, address)
+        else:
+            self._failed(stuck=made is None, why=made or f"no answer within {self._upstream.timeout:g} s")
+
+    def _greet(self, transport: Any, address: Address) -> None:
         try:
             greeting = self._link.greeting(address.url)
         except Refused as refused:
             transport.abort()
             self._link.connection.end(refused)
             return
+        except Exception:  # noqa: BLE001  nobody would hear of it, and the client would wait for ever
+            _log.exception("a connection failed")
+            transport.abort()
+            self._link.failed()
+            return
         watch_for_silence(transport.get_extra_info("socket"))
+        leg = TransportLeg(self._link, transport, False, _ANSWER_LIMIT)
         transport.set_protocol(leg)
         self._link.dialled(leg)
         leg.write(greeting)
+
+
+async def _connected(address: Address, tls: Any, within: float) -> Any:
+    """Connect with TLS, by the loop's own means; return a transport, why there is none, or `None` for silence.
+
+    It knows no link: an error of the loop's is kept by its own frames, and would keep what they hold.
+    """
+    try:
+        async with asyncio.timeout(within):
+            transport, _ = await asyncio.get_running_loop().create_connection(
+                asyncio.Protocol, *address.place[1][:2], ssl=tls, server_hostname=address.host
+            )
+            return transport
+    except TimeoutError:
+        return None
+    except OSError as error:
+        return getattr(error, "verify_message", "") or error.strerror or type(error).__name__
+    except Exception as error:  # noqa: BLE001  nobody would hear of it, and the client would wait for ever
+        _log.exception("a connection failed")
+        return type(error).__name__

@@ -83,7 +83,8 @@ class Gateway:
         self.answering = self.plane.timeouts(request_timeout, Link.late)
         self.closing = self.plane.timeouts(CLOSE_TIMEOUT, Link.abort)
         self._lingering = self.plane.timeouts(_LINGER, Lingering.end)
-        for upstream in {id(each): each for each in upstreams.values()}.values():
+        self._nowhere = Upstream([])
+        for upstream in {id(each): each for each in (*upstreams.values(), self._nowhere)}.values():
             upstream.silent = self.plane.timeouts(upstream.timeout, Dial.silent)
 
     async def start(self) -> None:
@@ -173,7 +174,7 @@ class Gateway:
             cookies=guard.cookies,
             certificate=certificate,
         )
-        link = Link(self, self._upstreams.get(asked.policy.path, _NONE), request, who, secure)
+        link = Link(self, self._upstreams.get(asked.policy.path, self._nowhere), request, who, secure)
         link.client = end(link)
         # Texts that many connections have in common are held once.
         path = asked.policy.path if asked.policy.path == request.path else request.path
@@ -224,9 +225,6 @@ class Gateway:
     def mask(self) -> bytes:
         """Return a masking key that nobody can foresee (RFC 6455 section 5.3)."""
         return os.urandom(4)
-
-
-_NONE: Final = Upstream([])
 
 
 @lru_cache(maxsize=1024)

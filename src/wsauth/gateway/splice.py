@@ -451,10 +451,9 @@ class SocketLeg(Leg):
             return
         try:
             sent = self._socket.send(data, MSG_DONTWAIT)
-        except BlockingIOError:
-            sent = 0
         except OSError:
-            return  # epoll tells of it, so that nobody is called back in the middle of something
+            # No room, or an end: epoll tells which, so that nobody is called back in the middle of something.
+            sent = 0
         if sent < len(data):
             self._out = data[sent:]
             if self.other is not None:

@@ -1,6 +1,6 @@
 """Our own users behind a guard: their passwords, sessions, tokens and keys, put together."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 import msgspec
 
@@ -127,10 +127,12 @@ class Local:
     async def _prune(self) -> None:
         await self._store.sessions.prune(self.limits, self._clock.now())
 
-    def _closed(self, event: events.Closed) -> None:
-        """Forget the session that a connection had for itself."""
-        if event.identity is not None:
-            self._stray(event.identity)
+    def _closed(self, event: events.Closed) -> Awaitable[None] | None:
+        """Forget the session that a connection had for itself, also while the process ends; most had none."""
+        identity = event.identity
+        if identity is None or not _has_own(identity):
+            return None
+        return self.sessions.drop(str(identity.session_id))
 
     def _stray(self, identity: Identity) -> None:
         """Forget the session that a password opened for a connection which does not have it."""

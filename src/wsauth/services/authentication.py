@@ -65,7 +65,7 @@ class Authentication:
                 if identity is not None:
                     return identity
         except Refused as error:
-            return error
+            return error.as_value()
         except Exception:  # noqa: BLE001  `verify` finds out what is wrong, and says it
             return None
         return _nobodys("token") if self._all_prompt else None

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import secrets
 import socket
+import ssl
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
@@ -78,6 +79,11 @@ class Ground:
         link: Link = connection._transport  # type: ignore[assignment]  # the host of every connection here
         return link
 
+    @property
+    def upstream_url(self) -> str:
+        """Return where the upstream is."""
+        return f"ws://127.0.0.1:{self.upstream.port}"
+
     def idle(self) -> bool:
         """Tell whether nothing of any connection is left."""
         gateway, plane = self.gateway, self.gateway.plane
@@ -87,29 +93,37 @@ class Ground:
 
 @asynccontextmanager
 async def ground(
-    *urls: str, upstream_timeout: float = 5.0, request_timeout: float = 10.0, **keys: Any
+    *urls: str,
+    upstream_timeout: float = 5.0,
+    request_timeout: float = 10.0,
+    tls: ssl.SSLContext | None = None,
+    ca: str = "",
+    **keys: Any,
 ) -> AsyncGenerator[Ground]:
     """Run a gateway until the block ends.
 
     Args:
         urls: of the upstream; by default the scripted one.
         upstream_timeout: seconds to reach it.
-        request_timeout: seconds for heads.
+        request_timeout: seconds for heads, and for the upstream's answer.
+        tls: what the scripted upstream serves TLS with.
+        ca: what the gateway verifies it with.
         keys: of the routes: `/ws` wants a token, `/anybody` nothing, `/message` takes a message too.
     """
     clock = FakeClock()
     verifier = JWTVerifier(issuer="http://issuer.test", audience="api", secret=secrets.token_hex(32), clock=clock)
     routes = [
-        Route("/ws", **keys),
+        Route("/ws", sources=["header"], **keys),
         Route("/anybody", anonymous=True, **keys),
         Route("/message", sources=["header", "message"], **keys),
     ]
     guard = Guard(verifiers=[verifier], origins=[], routes=routes, closed=True, clock=clock)
     async with AsyncExitStack() as stack:
-        upstream = await stack.enter_async_context(scripted())
+        upstream = await stack.enter_async_context(scripted(tls))
         await guard.start()
         stack.push_async_callback(guard.aclose)
-        addresses = Upstream(urls or [f"ws://127.0.0.1:{upstream.port}"], timeout=upstream_timeout)
+        scheme = "wss" if tls else "ws"
+        addresses = Upstream(urls or [f"{scheme}://127.0.0.1:{upstream.port}"], timeout=upstream_timeout, ca=ca)
         gateway = Gateway(
             guard,
             {route.path: addresses for route in routes},

@@ -71,19 +71,24 @@ class Leasing(Ground):
             self._out.append(verify)
 
     def _answer_renewal(self, asked: Credentials, outcome: Identity | Refused, now: float) -> None:
-        try:
-            if isinstance(outcome, Refused):
-                raise outcome
-            self._renew(outcome, asked, now)
-        except PermissionDenied as error:
+        error = outcome if isinstance(outcome, Refused) else self._renewed(outcome, asked, now)
+        if isinstance(error, PermissionDenied):
             self._end(Refusal.of(error, self._new_id()), now, asked)
-        except Refused as error:
+        elif error is not None:
             self._spend(events.RenewalRefused, error, asked, now)
         self._late = self._late and self._question.unanswered
         if self.state is State.STALE and now >= self._stale_until():
             self._end(self._expiry(), now)
         elif self.state in (State.OPEN, State.STALE):
             self._ask_waiting(now)
+
+    def _renewed(self, identity: Identity, asked: Credentials, now: float) -> Refused | None:
+        """Renew the lease, or return why not."""
+        try:
+            self._renew(identity, asked, now)
+        except Refused as error:
+            return error.as_value()
+        return None
 
     def _renew(self, identity: Identity, credentials: Credentials, now: float) -> None:
         old = self._held_lease()

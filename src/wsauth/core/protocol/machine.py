@@ -244,16 +244,22 @@ class Machine(Leasing):
             self._answer_renewal(asked, outcome, now)
             self._replay(now)
             return
+        error = outcome if isinstance(outcome, Refused) else self._opened(outcome, asked, now)
+        if error is None:
+            return
+        if self.state is State.PENDING and Refusal.of(error, "").close_code == 3000:
+            self._spend(events.HandshakeRefused, error, asked, now)
+            self._replay(now)
+        else:
+            self._end(Refusal.of(error, self._new_id()), now, asked)
+
+    def _opened(self, identity: Identity, asked: Credentials, now: float) -> Refused | None:
+        """Open for somebody, or return why not."""
         try:
-            if isinstance(outcome, Refused):
-                raise outcome
-            self._open_for(outcome, asked, now)
+            self._open_for(identity, asked, now)
         except Refused as error:
-            if self.state is State.PENDING and Refusal.of(error, "").close_code == 3000:
-                self._spend(events.HandshakeRefused, error, asked, now)
-                self._replay(now)
-            else:
-                self._end(Refusal.of(error, self._new_id()), now, asked)
+            return error.as_value()
+        return None
 
     def _pending_message(self, message: Message, now: float) -> None:
         if isinstance(message, bytes):

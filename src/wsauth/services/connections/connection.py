@@ -143,7 +143,7 @@ class Connection:
             async with asyncio.timeout(timeout):
                 return await self._service.authentication.verify(question.credentials, path, self._origin)
         except Refused as error:
-            return error
+            return error.as_value()
         except TimeoutError:
             return Refused("unavailable", "the verification took too long", mend="auth_timeout", retry_after=1)
 
