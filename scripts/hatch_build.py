@@ -28,7 +28,9 @@ class CustomBuildHook(BuildHookInterface[Any]):
             return
         self._folder = TemporaryDirectory(prefix="wsauth-compiled-")
         compile_splice = Path(self.root, "scripts", "compile")
-        subprocess.run([compile_splice, self._folder.name], env={**os.environ, "PYTHON_BIN": sys.executable}, check=True)
+        subprocess.run(
+            [compile_splice, self._folder.name], env={**os.environ, "PYTHON_BIN": sys.executable}, check=True
+        )
         built = Path(self._folder.name).glob("*.so")
         build_data["force_include"] |= {str(path): f"wsauth/gateway/{path.name}" for path in built}
         build_data["pure_python"] = False

@@ -207,6 +207,7 @@ async def test_gw_13_26_rx_21_whatever_is_no_yes_is_502(site: Site, name: str) -
             line = await site.refused(answer, 502, "upstream_unavailable")
             assert "the upstream" in line
             assert "mallory" not in line
+            assert ("more than 16384 bytes" in line) is name.startswith("70 kB")
             said = f"{answer.headers}{answer.body!r}"
             assert [part for part in ("evil", "mallory", "hello", "xxx", "chat") if part in said] == []
             assert await client.cut(within=2)

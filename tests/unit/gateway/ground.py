@@ -88,7 +88,7 @@ class Ground:
         """Tell whether nothing of any connection is left."""
         gateway, plane = self.gateway, self.gateway.plane
         left = (gateway.fronts, gateway.answering, gateway.closing, gateway.tasks, gateway._lingering)
-        return not any(map(len, left)) and len(plane._handlers) == 1 and not len(self.guard.connections)
+        return not any(map(len, left)) and len(plane._handlers) <= 1 and not len(self.guard.connections)
 
 
 @asynccontextmanager
@@ -143,6 +143,7 @@ async def ground(
         yield made
         gateway.refuse()
         await guard.connections.drain(0)
+        await eventually(made.idle, "something is left")
 
 
 class _Hands(asyncio.Protocol):
