@@ -87,8 +87,8 @@ class Ground:
     def idle(self) -> bool:
         """Tell whether nothing of any connection is left."""
         gateway, plane = self.gateway, self.gateway.plane
-        left = (gateway.fronts, gateway.answering, gateway.closing, gateway.tasks, gateway._lingering)
-        return not any(map(len, left)) and len(plane._handlers) <= 1 and not len(self.guard.connections)
+        waiting = len(gateway.fronts) + len(gateway.answering) + len(gateway.closing) + len(gateway._lingering)
+        return not (waiting or gateway.tasks) and len(plane._handlers) <= 1 and not len(self.guard.connections)
 
 
 @asynccontextmanager
