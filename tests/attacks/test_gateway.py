@@ -1,9 +1,9 @@
 """ATTACKS.md, group "Gateway / proxy": every test is named by its row.
 
 Elsewhere: GW-10 and GW-11 in test_gateway_kept_alive.py; GW-13 and GW-26 in test_gateway_answers.py; GW-15, GW-17 and
-GW-18 in end_to_end/backends/test_seen.py; GW-21 in end_to_end/test_gateway_faults.py; GW-22 in
-end_to_end/backends/test_in_front.py and end_to_end/test_gateway_closing.py; GW-23 in rfc6455/test_closing.py and
-test_upstream_frames.py; GW-25 in end_to_end/test_verify.py and test_proxies.py; GW-27 in
+GW-18 in end_to_end/backends/test_seen.py; GW-21 in test_gateway_exhaustion.py and end_to_end/test_gateway_faults.py;
+GW-22 in end_to_end/backends/test_in_front.py and end_to_end/test_gateway_closing.py; GW-23 in rfc6455/test_closing.py
+and test_upstream_frames.py; GW-25 in end_to_end/test_verify.py and test_proxies.py; GW-27 in
 end_to_end/test_store_taken_away.py (an outage) and test_tls.py (a reload with errors).
 """
 

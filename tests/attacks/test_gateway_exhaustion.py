@@ -1,12 +1,13 @@
 """ATTACKS.md, group "Resource exhaustion", against the gateway: every test is named by its row.
 
-Elsewhere: RX-03 in end_to_end/test_tls.py; RX-06, RX-17 and RX-18 in end_to_end/test_gateway_faults.py, RX-18 also in
-test_gateway_workers.py; RX-09 in test_gateway_handshake.py; RX-15 is what every fixture of these modules sees in the
-end; RX-21 in test_gateway_answers.py and test_gateway_faults.py. RX-05, and the limits per source of RX-10, come with
-the limits; RX-22 with issuers that are asked.
+Elsewhere: RX-03 in end_to_end/test_tls.py; RX-06 in end_to_end/test_gateway_ends.py; RX-09 in
+test_gateway_handshake.py; RX-17 in end_to_end/test_gateway_network.py; RX-18 in end_to_end/test_gateway_ends.py and
+test_gateway_workers.py; RX-21 in test_gateway_answers.py and end_to_end/test_gateway_faults.py. RX-05, and the limits
+per source of RX-10, come with the limits; RX-22 with issuers that are asked.
 """
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.gateway import Site, auth, gateway
+from tests.attacks.gateway import Site, Upstream, auth, gateway, switching
 from tests.attacks.wire import CLOSE, TEXT, Wire, frame, request, wire
 from tests.wsauth_sockets import admin, eventually
 
@@ -255,6 +256,68 @@ async def test_rx_14_a_burst_of_a_hundred_thousand_messages_makes_no_tasks_and_n
                 assert await reading == whole * (count // 1_000)
             assert threads(site) == beings
             assert site.resident - before < 4 * MIB
+
+
+# What nobody foresaw.
+
+
+def spoilt(draw: random.Random, data: bytes) -> bytes:
+    """Return bytes in which some are changed, missing or too many."""
+    found = bytearray(data)
+    for _ in range(draw.randint(1, 3)):
+        at = draw.randrange(len(found) + 1)
+        if draw.random() < 0.4:
+            found[at : at + 1] = draw.randbytes(1)
+        elif draw.random() < 0.6:
+            found[at:at] = draw.choice((draw.randbytes(3), b"\r\n", b"\n", b"\0", b":", b", ", b"\x88\x80abcd"))
+        else:
+            del found[at : at + draw.randint(1, 9)]
+    return bytes(found)
+
+
+async def misbehave(site: Site, draw: random.Random, token: str) -> None:
+    """Be a client that sends a head and frames, some of them spoilt, and leaves at any moment."""
+    lines = draw.choice(
+        ([f"Authorization: Bearer {token}"], [f"Sec-WebSocket-Protocol: wsauth.v1, wsauth.bearer.{token}"], [])
+    )
+    head = request(draw.choice(("/ws", "/played")), *lines)
+    said = (
+        *(frame("x" * 200), frame("a", fin=False), frame("b", 0), frame(b"p", 9), frame(b"\x03\xe8", CLOSE)),
+        *(auth(token=token), auth(token="x"), frame("y" * 20_000), frame(b"binary")),
+    )
+    frames = b"".join(draw.choices(said, k=draw.randint(0, 8)))
+    head, frames = (spoilt(draw, each) if draw.random() < 0.4 else each for each in (head, frames))
+    async with wire(site.port, head, frames if draw.random() < 0.5 else b"") as client:
+        with suppress(TimeoutError):
+            await client.answer(within=TIMEOUT + 0.5)
+        client.send(frames)
+        if draw.random() < 0.3:
+            with suppress(OSError):
+                client.writer.write_eof()
+        if draw.random() < 0.5:
+            await client.cut(within=draw.random() / 2)
+
+
+async def test_rx_15_no_bytes_end_the_process_or_are_an_error_of_its_own(site: Site) -> None:
+    """Six hundred clients and their upstreams send spoilt heads and frames, and leave; nothing of them stays."""
+    draw, files = random.Random(15), site.descriptors
+    token = site.token()
+
+    async def play(upstream: Upstream) -> None:
+        yes = switching(upstream.asked.one("sec-websocket-key"))
+        more = frame("hello", masked=False) + frame('{"type":"auth_x"', fin=False, masked=False)
+        upstream.send(spoilt(draw, yes + more) if draw.random() < 0.7 else yes + more)
+        upstream.send(spoilt(draw, frame("z" * draw.randint(0, 70_000), masked=False)))
+        if draw.random() < 0.5:
+            upstream.writer.close()
+
+    with site.played.doing(play):
+        for _ in range(15):
+            await asyncio.gather(*(misbehave(site, draw, token) for _ in range(40)))
+    site.played.forget()
+    assert await eventually(lambda: is_true(site.descriptors <= files), within=10)
+    for wrong in ("Traceback", "ERROR"):
+        assert wrong not in site.serving.output()
 
 
 # Nothing is left.

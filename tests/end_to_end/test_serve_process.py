@@ -359,6 +359,15 @@ async def test_a_connection_serves_one_request_after_the_other() -> None:
             assert await alice.text() == "ws"
 
 
+async def test_what_comes_before_the_101_waits_for_it() -> None:
+    """Messages that are sent with the handshake are answered in order, also more than is read ahead of the upstream."""
+    async with serving() as served:
+        texts = ["first", *(f"{number} {'x' * 30_000}" for number in range(8)), "last"]
+        async with wire(served.port, request(), *(frame(text) for text in texts)) as alice:
+            await opened(alice)
+            assert [await alice.text() for _ in texts] == texts
+
+
 async def test_the_application_gets_a_whole_body_and_no_trailers() -> None:
     """A body in chunks arrives as one, a header behind it not at all, and the connection ends with the answer."""
     async with serving() as served:

@@ -87,6 +87,7 @@ class Closing:
 
     def lost(self, source: Leg) -> None:
         """Take it that one side is gone."""
+        self._drain(source.other)
         if source is self._link.client:
             self._link.connection.ended("cut")
         self.ended(source)
@@ -159,9 +160,9 @@ class Closing:
         if sink is self._link.client and not sink.waiting:
             self._link.connection.ended("closed")
 
-    def _drain(self, source: Leg) -> None:
+    def _drain(self, source: Leg | None) -> None:
         """Drop what still comes, and only look for the answer to our close frame; room for it is not needed."""
-        if not self._link.dead:
+        if source is not None and not self._link.dead:
             source.course = partial(self._dropped, source)
             source.block(False)
 
@@ -215,6 +216,7 @@ class Closing:
         """Cut TCP to one side: whoever closed otherwise would forge the end of a message."""
         if leg.open:
             leg.abort()
+            self._drain(leg.other)
             if leg is self._link.client:
                 self._link.connection.ended("cut")
         self._settle(leg)

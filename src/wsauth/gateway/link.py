@@ -147,6 +147,7 @@ class Link:
         headers, body = ending(refusal)
         client, unread = self.client, bool(self._early)
         client.write(response(refusal.http_status, [*self.gateway.headers, *headers], body))
+        self.connection.ended("cut" if client.waiting else "closed")
         self.over(1006, "", keep_client=True)
         self.gateway.dismiss(client, unread=unread)
 

@@ -90,11 +90,13 @@ class Plane:
         self._tick()
 
     def stop(self) -> None:
-        """Be called no more."""
+        """Be called no more, and have cut what is left."""
         if self._loop is not None:
             self._loop.remove_reader(self._epoll.fileno())
         if self._ticking is not None:
             self._ticking.cancel()
+        for handler in list(self._handlers.values()):
+            _fail(handler)
         self._epoll.close()
 
     def timeouts(self, seconds: float, late: Callable[[Any], None]) -> Timeouts:
@@ -168,10 +170,7 @@ class Plane:
         """Let a connection whose handler fails be cut by whom it belongs to, and by whom it was just given."""
         present = self._handlers.get(fd, handler)
         for owner in (handler,) if present is handler else (handler, present):
-            try:
-                owner.failed()
-            except Exception:  # noqa: BLE001  the same
-                _log.exception("a connection that failed could not be closed")
+            _fail(owner)
 
     def _tick(self) -> None:
         now = monotonic()
@@ -179,3 +178,10 @@ class Plane:
             each.sweep(now)
         if self._loop is not None:
             self._ticking = self._loop.call_later(_TICK, self._tick)
+
+
+def _fail(handler: Handler) -> None:
+    try:
+        handler.failed()
+    except Exception:  # noqa: BLE001  one connection's fault must not keep the others open
+        _log.exception("a connection could not be cut")

@@ -109,7 +109,7 @@ class Speaking:
             link.up.course = self._from_upstream
             self._down = rest
             self._read_upstream()
-        if not link.dead:
+        if not link.dead and link.client.open:
             link.gateway.watch(link.client)
             self.go_on()
 
@@ -119,14 +119,12 @@ class Speaking:
 
     def insert(self, frame: bytes) -> None:
         """Write a control message, behind the message of the upstream that is under way."""
-        if self.begun(self._link.up):
-            self._inserts.append(frame)
-        else:
-            self._link.client.write(frame)
+        self._inserts.append(frame)
+        self.say()
 
     def say(self) -> None:
         """Write the control messages that wait, unless a message of the upstream is still under way."""
-        if self._inserts and not self.begun(self._link.up):
+        if self._inserts and not self._link.client.told and not self.begun(self._link.up):
             self._link.client.write(b"".join(self._inserts))
             self._inserts.clear()
 
@@ -280,6 +278,7 @@ class Speaking:
         raw = self._cut()
         link = self._link
         if leg.opcode == frames.CLOSE:
+            self._buffer = b""  # what comes behind it counts nothing (RFC 6455 section 5.5.1)
             if link.connection.machine.state is State.OPEN:
                 link.halted(leg, raw)
             else:
@@ -355,6 +354,7 @@ class Speaking:
         raw, self._down = self._down[: self._down_size], self._down[self._down_size :]
         self._down_size = 0
         if leg.opcode == frames.CLOSE:
+            self._down = b""  # the same
             self._link.halted(leg, raw)
             return False
         leg.other.write(raw)

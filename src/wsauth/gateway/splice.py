@@ -452,6 +452,8 @@ class SocketLeg(Leg):
         try:
             sent = self._socket.send(data, MSG_DONTWAIT)
         except OSError:
+            if not self.open:
+                return
             # No room, or an end: epoll tells which, so that nobody is called back in the middle of something.
             sent = 0
         if sent < len(data):

@@ -111,7 +111,9 @@ async def ground(
         keys: of the routes: `/ws` wants a token, `/anybody` nothing, `/message` takes a message too.
     """
     clock = FakeClock()
-    verifier = JWTVerifier(issuer="http://issuer.test", audience="api", secret=secrets.token_hex(32), clock=clock)
+    verifier = JWTVerifier(
+        issuer="http://issuer.test", audience="api", secret=secrets.token_hex(32), leeway=0, clock=clock
+    )
     routes = [
         Route("/ws", sources=["header"], **keys),
         Route("/anybody", anonymous=True, **keys),

@@ -225,6 +225,8 @@ def test_a_closed_leg_does_nothing(joined: Joined) -> None:
     joined.client.ready(EPOLLIN)
     assert joined.notes.told == []
     assert not joined.client.open
+    assert joined.client.waiting == 0
+    assert joined.plane.watched == {joined.up.fd: EPOLLIN}
 
 
 def test_aborting_sends_a_reset(joined: Joined) -> None:

@@ -347,7 +347,7 @@ def test_a_good_certificate_is_shown_and_none_is_needed(tmp_path: Path, version:
     ("issued", "why", "alert"),
     [
         (DEVICES.issue("alice", begins=-2 * DAY, ends=-MINUTE), "certificate has expired", "CERTIFICATE_EXPIRED"),
-        (DEVICES.issue("alice", begins=MINUTE), "certificate is not yet valid", "BAD_CERTIFICATE"),
+        (DEVICES.issue("alice", begins=DAY / 2), "certificate is not yet valid", "BAD_CERTIFICATE"),
         (OTHERS.issue("alice"), "unable to get local issuer certificate", "UNKNOWN_CA"),
         (SITE.issue("alice"), "self-signed certificate in certificate chain", "UNKNOWN_CA"),
         (Authority().issue("alice"), "certificate signature failure", "DECRYPT_ERROR"),
