@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 
 from tests.leaks import SECRETS, WRITTEN, leaks
-from tests.splices import SOURCE, CannotCompile, compiled, interpreted
+from tests.splices import SOURCE, CannotCompile, compile_into, compiled, interpreted
 
 CI = os.environ.get("CI", "").lower() in {"1", "true"}
 NODE_TESTS = Path(__file__).parent / "node"
@@ -113,10 +113,10 @@ def node() -> Path:
 
 
 @pytest.fixture(scope="session")
-def compiled_splice(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    """Compile the gateway's splice, once for the whole run."""
+def compiled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compile the gateway's splice, once for the whole run, and say where it is."""
     try:
-        return compiled(tmp_path_factory.mktemp("splice"))
+        return compile_into(tmp_path_factory.mktemp("splice"))
     except CannotCompile as error:
         pytest.skip(str(error))
 
@@ -126,5 +126,4 @@ def splice(request: pytest.FixtureRequest) -> ModuleType:
     """Give each half of the gateway's splice in turn; nothing may tell them apart."""
     if request.param == "python":
         return interpreted()
-    module: ModuleType = request.getfixturevalue("compiled_splice")
-    return module
+    return compiled(request.getfixturevalue("compiled_folder"))

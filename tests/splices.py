@@ -7,7 +7,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["SOURCE", "CannotCompile", "compiled", "interpreted"]
+__all__ = ["ROOT", "SOURCE", "CannotCompile", "compile_into", "compiled", "interpreted"]
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "wsauth" / "gateway" / "splice.py"
@@ -25,8 +25,8 @@ def interpreted() -> ModuleType:
     return _loaded(_NAME, SOURCE, SourceFileLoader(_NAME, str(SOURCE)))
 
 
-def compiled(folder: Path) -> ModuleType:
-    """Return the extension, built into this folder, whatever the program itself has imported.
+def compile_into(folder: Path) -> Path:
+    """Build the extension into this folder, and return it.
 
     Raises:
         CannotCompile: it cannot be built here.
@@ -38,6 +38,11 @@ def compiled(folder: Path) -> ModuleType:
         if "is missing" in built.stderr:
             raise CannotCompile(built.stderr.strip())
         raise RuntimeError(f"scripts/compile failed:\n{built.stderr}")
+    return folder
+
+
+def compiled(folder: Path) -> ModuleType:
+    """Return the extension that was built into this folder, whatever the program itself has imported."""
     inner, outer = sorted(folder.glob("splice*.so"), key=lambda path: "__mypyc" not in path.name)
     # What mypyc makes finds and leaves itself among the imported modules, where the program's own half stays.
     before = {name: sys.modules.pop(name) for name in (_NAME, _INNER) if name in sys.modules}

@@ -102,12 +102,16 @@ async def who(site: Site, *lines: str, path: str = "/ws") -> str:
 
 
 async def test_hs_01_a_foreign_page_with_alices_cookie_is_refused_and_told_of(site: Site, cookie: str) -> None:
-    """A page of Mallory's cannot use Alice's login (CSWSH); one line tells of it, and the upstream hears nothing."""
-    before = reached(site)
-    answer = await site.attempt("Origin: https://evil.example", cookie)
-    line = await site.refused(answer, 403, "origin_denied")
-    assert "'https://evil.example'" in line
-    assert reached(site) == before
+    """A page of Mallory's cannot use Alice's login (CSWSH), which stays as it was; the upstream hears nothing."""
+    login = {cookie.partition(": ")[0]: cookie.partition(": ")[2], "Origin": ORIGIN}
+    async with httpx2.AsyncClient(base_url=site.serving.http, headers=login, trust_env=False) as client:
+        sessions, before = (await client.get("/auth/sessions")).json(), reached(site)
+        answer = await site.attempt("Origin: https://evil.example", cookie)
+        line = await site.refused(answer, 403, "origin_denied")
+        assert "'https://evil.example'" in line
+        assert reached(site) == before
+        assert (await client.get("/auth/sessions")).json() == sessions
+        assert len(sessions) > 0
 
 
 async def test_hs_02_a_cookie_without_an_origin_is_refused(site: Site, cookie: str) -> None:

@@ -53,8 +53,8 @@ async def site(running: Site) -> AsyncGenerator[Site]:
     running.played.forget()
     running.echo.delivered.clear()
     yield running
-    assert "Traceback" not in running.serving.output()
     await running.serves_the_next()
+    assert "Traceback" not in running.serving.output()
 
 
 # However it is written.

@@ -114,7 +114,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
 
 def test_the_builder_is_sent_nothing_but_what_is_copied(tmp_path: Path) -> None:
     """No store, key, configuration, repository or test, wherever it lies (ATTACKS SC-10, SC-11)."""
-    wanted = {"pyproject.toml", "uv.lock", "README.md", "LICENSE", "src/wsauth/__init__.py"}
+    wanted = {"pyproject.toml", "uv.lock", "README.md", "LICENSE", "hatch_build.py", "src/wsauth/__init__.py"}
     kept = {
         *("wsauth.key", "wsauth.db", "wsauth.db-wal", "wsauth.toml", ".env", ".git/config", "tests/conftest.py"),
         *("src/wsauth.key", "src/wsauth/wsauth.db", "src/wsauth/__pycache__/x.pyc", "deploy/compose.yaml"),

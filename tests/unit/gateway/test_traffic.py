@@ -310,16 +310,13 @@ async def test_a_report_says_how_it_ended(way: str, reads: bool) -> None:
     async with ground() as at, at.joined(at.bearer(), path="/ws", way=way) as (client, backend):
         if not reads:
             client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a TCP transport can
-            sending = asyncio.create_task(pump(backend, frame(b"d" * 10_000, masked=False) * 5_000, 1))
+            backend.send(frame(b"d" * 10_000, masked=False) * 5_000)
             await eventually(lambda: at.link().client.waiting > 0)
         connection = connection_of(at)
         ending = connection.ending()
         connection.end(Refused("session_revoked", "the test says so"))
         async with asyncio.timeout(1.5):
             assert await ending == ("closed" if reads else "cut")
-        if not reads:
-            sending.cancel()
-            await asyncio.wait([sending])
 
 
 async def test_an_end_does_not_wait_for_who_does_not_read() -> None:

@@ -27,10 +27,9 @@ class CustomBuildHook(BuildHookInterface[Any]):
         if not self.compiles or version == "editable":
             return
         self._folder = TemporaryDirectory(prefix="wsauth-compiled-")
-        compile_splice = Path(self.root, "scripts", "compile")
-        subprocess.run(
-            [compile_splice, self._folder.name], env={**os.environ, "PYTHON_BIN": sys.executable}, check=True
-        )
+        command = [Path(self.root, "scripts", "compile"), self._folder.name]
+        environ = {**os.environ, "PYTHON_BIN": sys.executable}
+        subprocess.run(command, env=environ, check=True)  # noqa: S603  it is our own script
         built = Path(self._folder.name).glob("*.so")
         build_data["force_include"] |= {str(path): f"wsauth/gateway/{path.name}" for path in built}
         build_data["pure_python"] = False
