@@ -152,8 +152,9 @@ async def tokens(folder: Path, subject: str, ttls: list[float]) -> list[str]:
         await backend_.aclose()
 
 
-async def talk(server: Serving, token: str, seen: Seen, seed: int, *, speaks: bool) -> None:
-    """Be one client, until it is ended."""
+async def talk(server: Serving, token: str, seen: Seen, seed: int, opened: asyncio.Event) -> None:
+    """Be one client, until it is ended; every third speaks wsauth."""
+    speaks = seed % 3 == 0
     offers = [Subprotocol("wsauth.v1")] if speaks else None
     async with connect(
         f"{server.ws}/ws",
@@ -167,6 +168,7 @@ async def talk(server: Serving, token: str, seen: Seen, seed: int, *, speaks: bo
     ) as client:
         if speaks:
             await client.recv()  # auth_success
+        opened.set()
         await _talk(client, seen, seed, speaks=speaks)
         seen.clients[client.close_code or CUT] += 1
 
@@ -188,17 +190,19 @@ End = Callable[[str], Awaitable[None]]
 
 
 async def storm(server: Serving, seen: Seen, ttl: tuple[float, float], end: End) -> None:
-    """Have connections talk and end, some at once, each group of one subject; every third client speaks wsauth."""
+    """Have connections talk and end, some at once, each group of one subject."""
     draw = random.Random(7)
     for group in range(ENDS // AT_ONCE):
         subject = f"subject-{group}"
         minted = await tokens(server.folder, subject, [draw.uniform(*ttl) for _ in range(AT_ONCE)])
+        opened = [asyncio.Event() for _ in minted]
         clients = [
-            asyncio.create_task(talk(server, token, seen, group * 100 + at, speaks=at % 3 == 0))
+            asyncio.create_task(talk(server, token, seen, group * AT_ONCE + at, opened[at]))
             for at, token in enumerate(minted)
         ]
-        await end(subject)
         async with asyncio.timeout(PATIENCE):
+            await asyncio.gather(*(each.wait() for each in opened))
+            await end(subject)
             await asyncio.gather(*clients)
 
 
@@ -228,7 +232,7 @@ async def test_a_thousand_leases_end_in_heavy_traffic(tmp_path: Path) -> None:
         async def wait(_: str) -> None:
             """The leases end by themselves."""
 
-        await storm(server, seen, (2.0, 4.0), wait)
+        await storm(server, seen, (3.0, 5.0), wait)
         await settled(seen)
         ended_as_they_may(seen)
 

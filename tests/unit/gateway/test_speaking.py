@@ -211,6 +211,8 @@ async def test_nothing_passes_behind_a_close_frame(state: str) -> None:
             await client.message()
         client.send(BYE + frame("later") + frame(b"later", PING) + BYE)
         assert (await backend.closed()).reason == "bye"
+        if state == "open":
+            at.clock.advance(60)
         connection_of(at).extended(at.clock.now() + 90)
         await silent(backend)
         backend.send(BYE_DOWN + frame("later", masked=False))

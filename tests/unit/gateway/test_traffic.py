@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import socket
 from collections.abc import Iterable
 
 import pytest
@@ -229,6 +230,29 @@ async def test_a_slow_client_gets_all_that_came_before_the_end(lines: tuple[str,
         await sending
         assert len(found) == len(down)
         assert found == down
+
+
+async def test_the_answer_to_a_close_waits_for_room() -> None:
+    """The upstream's last message and its close frame, read in one piece, reach a client that has room for neither."""
+    async with ground() as at:
+        small = socket.socket()
+        small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
+        small.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(small, ("127.0.0.1", at.ports["socket"]))
+        await asyncio.get_running_loop().sock_sendall(small, request("/ws", at.bearer()))
+        async with at.upstream.end() as backend:
+            await eventually(lambda: at.link().spliced)
+            near = at.link().client._socket  # type: ignore[attr-defined]  # how much it holds is the kernel's affair
+            near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2_048)
+            await asyncio.get_running_loop().sock_sendall(small, BYE)
+            await backend.closed()
+            backend.send(last := frame(b"d" * 60_000, masked=False) + BYE_DOWN)
+            await asyncio.sleep(0.1)
+            reader, writer = await asyncio.open_connection(sock=small)
+            await reader.readuntil(b"\r\n\r\n")
+            async with asyncio.timeout(PATIENCE):
+                assert await reader.read() == last
+            writer.close()
 
 
 @BOTH
