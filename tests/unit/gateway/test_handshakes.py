@@ -219,7 +219,8 @@ async def test_a_fault_before_there_is_a_link_ends_one_connection(
             with socket.create_connection(("127.0.0.1", at.ports["socket"])) as early:
                 early.sendall(request("/ws", at.bearer()))  # it is there before the gateway accepts
                 reader, writer = await asyncio.open_connection(sock=early)
-                assert await reader.read() == b""
+                async with asyncio.timeout(PATIENCE):
+                    assert await reader.read() == b""
                 writer.close()
         assert "a connection failed" in caplog.text
         async with at.joined(at.bearer(), path="/ws") as (client, backend):
