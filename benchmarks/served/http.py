@@ -31,10 +31,16 @@ class Client:
     async def post(self, path: str, **body: object) -> tuple[int, dict[str, Any]]:
         """Send JSON, and return the status and the answer."""
         content = json.dumps(body).encode()
-        head = (
-            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\n{self._bearer}"
-            f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+        return await self._ask(
+            "POST", path, f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n", content
         )
+
+    async def get(self, path: str) -> tuple[int, dict[str, Any]]:
+        """Return the status and the answer."""
+        return await self._ask("GET", path, "", b"")
+
+    async def _ask(self, method: str, path: str, fields: str, content: bytes) -> tuple[int, dict[str, Any]]:
+        head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\n{self._bearer}{fields}\r\n"
         async with asyncio.timeout(ANSWER_TIMEOUT):
             self._writer.write(head.encode() + content)
             return await self._answer()

@@ -76,8 +76,10 @@ async def revoke_crowd(bench: Bench, processes: int, config: str = "") -> Findin
             busy, ordered = Busy(), time.time()
             status, report = await client.post("/admin/api/revocations", subject="alice", issuer=OWN)
             answered, shares = time.time(), busy.shares()
-        for held in crowd:
-            await held.emptied(PATIENCE)
+            for held in crowd:
+                await held.emptied(PATIENCE)
+            if status == 202:
+                status, report = await client.get(f"/admin/api/revocations/{report['id']}")
     errors = _crowd_errors(crowd, beside, status, report, size.sockets)
     closed = [one.at for held in crowd for one in held.closed]
     last = max(closed, default=ordered)
@@ -97,6 +99,7 @@ def _crowd_errors(
     errors.add("bystander closed", sum(len(held.closed) for held in beside))
     errors.add(f"order answered with {status}", status != 200)
     errors.add("report wrong", (report.get("matched"), report.get("closed")) != (sockets, sockets))
+    errors.add("report not complete", report.get("complete") is not True)
     return errors.found
 
 
