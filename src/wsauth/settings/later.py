@@ -7,11 +7,12 @@ from wsauth.settings.sources import Place, Problem, dotted
 
 __all__ = ["KEYS", "TABLES", "VALUES", "default_of", "settle"]
 
-TABLES: Final = ("issuers", "limits", "monitoring")
+TABLES: Final = ("issuers", "monitoring")
 
 KEYS: Final[dict[str, dict[str, Any]]] = {
     "store": {"shared": ""},
     "routes": {"token_in_every_message": False, "message_rules": ""},
+    "limits": {"messages_per_connection": ""},
     "passwords": {"require_classes": 0, "minimum_strength": 3, "lockout_after": 10, "lockout_for": "15m"},
 }
 """Table → key → the default, which is taken and changes nothing; every other value is refused."""

@@ -10,6 +10,7 @@ from wsauth.core.routes import Policy
 from wsauth.core.routes import Routes as _Routes
 from wsauth.settings.admin import Admin
 from wsauth.settings.keys import Kind, Table, key
+from wsauth.settings.limits import Limits
 from wsauth.settings.login import Login
 from wsauth.settings.passwords import Passwords
 from wsauth.settings.roles import Roles
@@ -57,6 +58,7 @@ class Settings(Table):
         DEFAULT_ROUTES,
         "What holds on which path; any number of them. Without one, /ws is served by the built-in echo.",
     )
+    limits: Limits = _table(Limits, "How often and how many, by address and by identity.")
     login: Login = _table(Login, "How people sign in.")
     passwords: Passwords = _table(Passwords, "What a new password must be (NIST SP 800-63B-4, ASVS 6.2).")
     admin: Admin = _table(Admin, "The admin API, on a listener of its own, whatever workers is.")
