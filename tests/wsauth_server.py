@@ -19,6 +19,7 @@ from typing import IO, Any
 
 import httpx2
 
+from tests.allowing import FREELY_WRITTEN
 from tests.leaks import keep, secret
 from tests.lifeline import hold, release
 
@@ -176,6 +177,7 @@ def environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
         "WSAUTH__SERVER__PORT": "0",
         "WSAUTH__ADMIN__LISTEN": "127.0.0.1:0",
         "WSAUTH__TOKENS__ISSUER": ISSUER,
+        **FREELY_WRITTEN,
         **(environ or {}),
     }
 

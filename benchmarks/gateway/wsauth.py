@@ -22,6 +22,14 @@ port = 0
 origins = ["{origin}"]
 {tls}
 
+[limits]
+login_failures_per_address = "999999999/s"
+auth_failures_per_address = "999999999/s"
+connect_per_address = "999999999/s"
+unauthenticated_per_address = 1000000
+unauthenticated_connections = 1000000
+connections_per_identity = 1000000
+
 [tokens]
 issuer = "{issuer}"
 access_ttl = "6h"

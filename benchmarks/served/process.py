@@ -56,6 +56,11 @@ class Site:
             "WSAUTH__SERVER__PORT": "0",
             "WSAUTH__ADMIN__LISTEN": "127.0.0.1:0",
             "WSAUTH__TOKENS__ISSUER": ISSUER,
+            # All load comes from one address, and much of it is one identity's.
+            "WSAUTH__LIMITS__UNAUTHENTICATED_PER_ADDRESS": "1000000",
+            "WSAUTH__LIMITS__UNAUTHENTICATED_CONNECTIONS": "1000000",
+            "WSAUTH__LIMITS__CONNECTIONS_PER_IDENTITY": "1000000",
+            "WSAUTH__LIMITS__CONNECT_PER_ADDRESS": "999999999/s",
         }
 
     @property

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import FastAPI, WebSocket
 
+from tests.allowing import FREELY
 from tests.issuing import AUDIENCE, ISSUER
 from wsauth import Connection, Guard, Identity, JWTVerifier
 from wsauth.integrations.asgi import WebSocketAuthMiddleware
@@ -35,6 +36,7 @@ def _sharing() -> FastAPI:
     folder = os.environ["WSAUTH_TEST_FOLDER"]
     return _application(
         Guard(
+            allowances=FREELY,
             verifiers=[JWTVerifier(issuer=ISSUER, audience=AUDIENCE, secret=os.environ["WSAUTH_TEST_SECRET"])],
             origins=[],
             store=f"sqlite:///{folder}/wsauth.db",

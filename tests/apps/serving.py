@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.allowing import FREELY
 from wsauth import Connection, Guard, PasswordVerifier, Route
 from wsauth.errors import ConfigurationError
 from wsauth.integrations.asgi.types import App, Receive, Scope, Send
@@ -41,7 +42,9 @@ class Echo:
     def __init__(self, urls: Urls) -> None:
         self.urls = urls
         known = PasswordVerifier(lambda _name, _password: None)
-        self.guard = Guard(verifiers=[known], origins=[], routes=[Route("/*", anonymous=True)], closed=True)
+        self.guard = Guard(
+            verifiers=[known], origins=[], routes=[Route("/*", anonymous=True)], closed=True, allowances=FREELY
+        )
         self.applications: Mapping[str, App] = {UPSTREAM: echo}
 
     def assertion(self, connection: Connection, audience: str) -> str | None:

@@ -15,12 +15,14 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 import wsauth
+from tests.allowing import FREELY
 from tests.apps.guarding import COOKIE, EVERY_SOURCE, SECRET_VARIABLE, SlowVerifier, check_password
 from tests.issuing import AUDIENCE, ISSUER
 from wsauth import Guard, JWTVerifier, PasswordVerifier
 from wsauth.integrations.asgi import WebSocketAuthMiddleware
 
 guard = Guard(
+    allowances=FREELY,
     verifiers=[
         JWTVerifier(issuer=ISSUER, audience=AUDIENCE, secret=os.environ[SECRET_VARIABLE], cookie=COOKIE),
         PasswordVerifier(check_password),

@@ -11,6 +11,7 @@ import sys
 from typing import Any
 from urllib.parse import parse_qs
 
+from tests.allowing import FREELY
 from tests.attacks.cast import AUDIENCE, COOKIE, ISSUER, ORIGIN, PASSWORDS, SECRET
 from wsauth import Connection, Guard, Identity, JWTVerifier, PasswordVerifier, Refused, Route
 from wsauth.core import events
@@ -51,6 +52,7 @@ class OddVerifier:
 
 
 guard = Guard(
+    allowances=FREELY,
     verifiers=[
         OddVerifier(),
         JWTVerifier(

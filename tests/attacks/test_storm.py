@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+from tests.allowing import FREELY
 from tests.attacks.wire import frame, request, wire
 from tests.end_to_end.guarded import serving
 from tests.issuing import AUDIENCE, claims, provider, public_jwk, signed
@@ -45,7 +46,7 @@ async def test_ib_35_a_thousand_that_reconnect_ask_for_the_keys_once() -> None:
     async with provider() as issuer:
         issuer.publish(public_jwk("ES256", "one", kid="one"))
         verifier = JWTVerifier(issuer=issuer.url, audience=AUDIENCE, jwks_url=f"{issuer.url}/jwks")
-        async with serving(Guard(verifiers=[verifier], origins=[])) as place:
+        async with serving(Guard(verifiers=[verifier], origins=[], allowances=FREELY)) as place:
             port = int(place.rpartition(":")[2])
             assert await reconnect(port, tokens(issuer.url, "one")) == ["hello"] * CROWD
             assert issuer.asked == ["/jwks"]

@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
+from tests.allowing import FREELY
 from tests.issuing import AUDIENCE, ISSUER, NOW, SECRET, SteppedClock, claims, signed
 from wsauth import Guard, Identity, JWTVerifier, PasswordVerifier, Route
 from wsauth.guard.route import PolicyKeys
@@ -36,6 +37,7 @@ def guarded(origins: Sequence[str], clock: SteppedClock, **keys: Unpack[PolicyKe
     """Make a guard that takes the tests' tokens and Alice's password; `/admin` needs what nobody has."""
     verifier = JWTVerifier(issuer=ISSUER, audience=AUDIENCE, secret=SECRET, leeway=0, clock=clock)
     return Guard(
+        allowances=FREELY,
         verifiers=[verifier, PasswordVerifier(check_password)],
         origins=origins,
         routes=[Route("/admin", require=["chat:admin"])],

@@ -63,12 +63,12 @@ class Peers:
         only: nobody else may come, and nobody over plain http.
     """
 
-    __slots__ = ("_is_proxy", "_only", "_trusted")
+    __slots__ = ("_only", "_trusted", "is_proxy")
 
     def __init__(self, trusted: Sequence[Network], *, only: bool) -> None:
         self._trusted = tuple(trusted)
         self._only = only
-        self._is_proxy = lru_cache(maxsize=_REMEMBERED)(self._look)
+        self.is_proxy = lru_cache(maxsize=_REMEMBERED)(self._look)
 
     def client(self, headers: Iterable[Field], peer: str, path: str) -> Client:
         """Return who asks.
@@ -82,7 +82,7 @@ class Peers:
             Refused: `address_blocked`, or `request_invalid` where the headers contradict each other or tell of plain
                 http.
         """
-        if not self._is_proxy(peer):
+        if not self.is_proxy(peer):
             if self._only:
                 why = f"{peer or 'the peer'} is none of the proxies; to change it: server.trusted_proxies"
                 raise Refused("address_blocked", why)
@@ -109,7 +109,7 @@ class Peers:
     def _trusted_end(self, way: list[_Hop]) -> list[_Hop]:
         """Return the way from the rightmost hop that is no proxy; where all are, all of it."""
         for at in range(len(way) - 1, -1, -1):
-            if not self._is_proxy(way[at].address):
+            if not self.is_proxy(way[at].address):
                 return way[at:]
         return way
 

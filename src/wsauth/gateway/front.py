@@ -153,6 +153,7 @@ class Front:
             gateway = self._listener.gateway
             gateway.plane.add(self._connection.fileno(), self, EPOLLIN)
             gateway.fronts.add(self)
+            gateway.wait(self, self._peer)
 
     def _read(self, size: int) -> None:
         try:
@@ -173,6 +174,7 @@ class Front:
             self._watched = False
             self._listener.gateway.plane.forget(self._connection.fileno())
             self._listener.gateway.fronts.discard(self)
+            self._listener.gateway.waiting.discard(self)
 
     def late(self) -> None:
         """Answer a head that has not come in time; a connection on which nothing came is just closed."""
@@ -191,7 +193,12 @@ class Front:
     def failed(self) -> None:
         """Close."""
         self._listener.gateway.fronts.discard(self)
+        self._listener.gateway.waiting.discard(self)
         self._listener.gateway.plane.close(self._connection)
+
+    def shed(self) -> None:
+        """Close, to make room for others."""
+        self.failed()
 
 
 class Lingering:

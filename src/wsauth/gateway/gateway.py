@@ -54,6 +54,7 @@ class Gateway:
         fronts: connections whose first head is not whole yet.
         answering: links whose upstream has not answered yet.
         closing: links that are being closed.
+        waiting: whoever has not authenticated yet.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Gateway:
     ) -> None:
         self.guard = guard
         self.plane = Plane()
+        self.waiting = guard.connections.waiting
         self.assertion = sign
         self.head_limit = head_limit
         self.request_timeout = request_timeout
@@ -191,7 +193,12 @@ class Gateway:
         leg.write(response(status, [*self.headers, *headers], body))
         self.dismiss(leg, unread=False)
 
-    # For the links.
+    # For the fronts and links.
+
+    def wait(self, front: Front, peer: str) -> None:
+        """Count somebody whose head is not whole; what comes through a proxy is many people's."""
+        key = self.guard.throttling.key(peer)
+        self.waiting.add(front, key, capped=bool(key) and not self._peers.is_proxy(peer))
 
     def watch(self, leg: Leg) -> None:
         """Begin to read one end, where that is not done yet."""

@@ -1,18 +1,21 @@
 """A guard as a configuration says."""
 
 import os
+from ipaddress import ip_network
 from math import inf
 from pathlib import Path
 from typing import Any
 
 from wsauth.core.feed import KEPT
 from wsauth.core.sessions import Limits
+from wsauth.core.throttling import rate
 from wsauth.guard.backend import Backend
 from wsauth.guard.guard import Guard
 from wsauth.guard.local import LocalKeys
 from wsauth.guard.route import Route
 from wsauth.interfaces.clock import Clock
 from wsauth.services.clock import SystemClock
+from wsauth.services.throttling import Allowances
 from wsauth.services.users import PasswordRules
 from wsauth.settings import Settings, load
 from wsauth.verifiers.certificate import CertificateVerifier
@@ -77,7 +80,20 @@ def guard_of(settings: Settings, backend: Backend, *, port: int | None = None, c
         store=backend,
         access_ttl=settings.tokens.access_ttl,
         ticket_ttl=settings.tokens.ticket_ttl,
+        allowances=_allowances(settings),
         closed=closed,
+    )
+
+
+def _allowances(settings: Settings) -> Allowances:
+    limits = settings.limits
+    return Allowances(
+        auth_failures=rate(limits.auth_failures_per_address, "limits.auth_failures_per_address"),
+        connects=rate(limits.connect_per_address, "limits.connect_per_address"),
+        unauthenticated_per_address=limits.unauthenticated_per_address,
+        unauthenticated=limits.unauthenticated_connections,
+        per_identity=limits.connections_per_identity,
+        exempt=tuple(ip_network(each) for each in limits.exempt),
     )
 
 

@@ -34,6 +34,7 @@ from wsauth.services.connections.connections import Connections, Report
 from wsauth.services.connections.extensions import Extensions
 from wsauth.services.events import Handler
 from wsauth.services.feed.follower import Follower
+from wsauth.services.throttling import DEFAULT, Allowances, Throttling
 from wsauth.services.tickets import SignedTickets
 
 __all__ = ["Guard"]
@@ -59,6 +60,7 @@ class Guard:
         key_file: beside such a store; it is made where there is none.
         access_ttl: the lease of a ticket, a password, our own session cookie or an API key.
         ticket_ttl: how long a ticket may wait to be used.
+        allowances: what an address may do that does not authenticate, and an identity that does.
         closed: a path without a `Route` is refused with 404, instead of needing credentials.
         clock: for tests.
         keys: the keys of `[[routes]]`, for every path on which a `Route` does not say otherwise.
@@ -78,6 +80,7 @@ class Guard:
         key_file: str | Path = "wsauth.key",
         access_ttl: str | float = "5m",
         ticket_ttl: str | float = "30s",
+        allowances: Allowances = DEFAULT,
         closed: bool = False,
         clock: Clock | None = None,
         **keys: Unpack[PolicyKeys],
@@ -98,7 +101,8 @@ class Guard:
             backend.tickets, backend.key_file, limits, backend.clock, needed("ticket_ttl", ticket_ttl)
         )
         self.authentication = Authentication(self.verifiers, self._tickets)
-        self.connections = Connections(backend.clock, self.roles, self.authentication, self.bus)
+        self.throttling = Throttling(allowances, backend.clock)
+        self.connections = Connections(backend.clock, self.roles, self.authentication, self.bus, self.throttling)
         self.follower = self._follow(limits)
         defaults: RouteKeys = {"origins": tuple(origins), **keys}
         default = policy_of(ELSEWHERE, defaults, ttl)

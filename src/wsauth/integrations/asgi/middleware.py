@@ -63,8 +63,8 @@ class WebSocketAuthMiddleware:
         await self.app({**scope, "wsauth": request, "user": user, "auth": user}, receive, send)
 
     async def _authenticate(self, scope: Scope) -> Request:
-        guard = self.guard
-        overriding = guard.authentication.overriding
+        guard, address = self.guard, address_of(scope)
+        overriding, credentials = guard.authentication.overriding, None
         if overriding is not None:
             return Request(overriding, guard.roles.resolve(overriding), None)
         try:
@@ -81,6 +81,9 @@ class WebSocketAuthMiddleware:
                 await guard.start()
             identity = guard.authentication.recall(credentials)
             if identity is None:
+                exhausted = guard.connections.throttling.exhausted(address) if credentials.kind == "password" else None
+                if exhausted is not None:
+                    raise exhausted
                 async with asyncio.timeout(guard.routes.find(path_of(scope)).auth_timeout):
                     identity = await guard.authentication.verify(credentials, scope["path"], "")
             admitted = guard.connections.admit(identity, credentials)
@@ -91,7 +94,8 @@ class WebSocketAuthMiddleware:
             late = Refused("unavailable", "the verification took too long", mend="auth_timeout", retry_after=1)
             return Request(NOBODY, Permissions(()), late)
         except Refused as error:
-            return Request(NOBODY, Permissions(()), error)
+            told = error if credentials is None else guard.connections.throttling.failed(address, credentials, error)
+            return Request(NOBODY, Permissions(()), told)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def started() -> AsgiMessage:

@@ -33,6 +33,9 @@ def ticket_routes(plane: Plane) -> APIRouter:
     ) -> dict[str, Any]:
         """Make a single-use ticket, bound to the caller's session, a path and an origin."""
         plane.check_granting()
+        limited = plane.guard.throttling.ticket(me)
+        if limited is not None:
+            raise limited
         path = None if wish is None else wish.path
         origin = None if wish is None else wish.origin
         check_path(plane, path)

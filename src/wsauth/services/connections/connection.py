@@ -33,6 +33,7 @@ class Connection:
     Attributes:
         id: a handle of 32 hexadecimal digits; it opens nothing.
         taken: messages the application has received from a client that speaks wsauth.
+        charged: its address was charged, and gets that back when it authenticates.
     """
 
     __slots__ = (
@@ -41,6 +42,7 @@ class Connection:
         "_origin",
         "_service",
         "_transport",
+        "charged",
         "deadline",
         "id",
         "indexed_as",
@@ -52,6 +54,7 @@ class Connection:
         self.id = machine.about.connection_id
         self.machine = machine
         self.taken = 0
+        self.charged = False
         self.deadline: Deadline | None = None
         self.indexed_as: Identity | None = None
         self._service = service
@@ -130,14 +133,41 @@ class Connection:
             known = service.authentication.judge(credentials)
             if isinstance(known, Identity):
                 known = self._admit(known, credentials)
+            elif known is not None:
+                known = service.throttling.failed(machine.about.address, credentials, known)
+        if known is None:
+            self._arrive()
         self.perform(machine.start(service.clock.now(), known))
         if isinstance(known, Identity):
             self._index_lease()
 
+    def _arrive(self) -> None:
+        """Take it that nobody knows yet who this is: there are limits on that."""
+        service, machine = self._service, self.machine
+        address = machine.about.address
+        limited = service.throttling.arrived(address, machine.handshake.headers)
+        if limited is not None:
+            machine.handshake.refused = limited
+        elif machine.handshake.refused is None:
+            self.charged = True
+            if not machine.policy.anonymous or machine.handshake.credentials is not None:
+                key = service.throttling.key(address)
+                service.waiting.add(self, key, capped=bool(key))
+
+    def shed(self) -> None:
+        """Close, since too many have not authenticated yet."""
+        why = f"too many connections of {self.machine.about.address or 'one peer'} have not authenticated yet"
+        mend = "limits.unauthenticated_per_address, limits.unauthenticated_connections"
+        self.end(Refused("too_many_connections", why, mend=mend, retry_after=1))
+
     async def judge(self, question: Verify) -> Identity | Refused:
         """Have credentials verified within the route's time. Next: `answer`."""
         path, timeout = self.machine.about.path, self.machine.policy.auth_timeout
-        question.credentials.address = self.machine.about.address
+        address = self.machine.about.address
+        exhausted = None if question.credentials.kind == "token" else self._service.throttling.exhausted(address)
+        if exhausted is not None:
+            return exhausted
+        question.credentials.address = address
         question.credentials.lasting = True
         try:
             async with asyncio.timeout(timeout):
@@ -151,6 +181,8 @@ class Connection:
         """Register, look at the revocations, answer: one step without an await (ARCHITECTURE, invariant 2)."""
         service, before = self._service, self.identity
         found = outcome if isinstance(outcome, Identity) else None
+        if not isinstance(outcome, Identity):
+            outcome = service.throttling.failed(self.machine.about.address, question.credentials, outcome)
         if self.machine.state is not State.CLOSED:
             if found is not None:
                 outcome = self._admit(found, question.credentials)
@@ -162,8 +194,10 @@ class Connection:
                     service.on_stray(identity)
 
     def _admit(self, identity: Identity, credentials: Credentials) -> Identity | Refused:
-        self._service.index(self, identity)
-        return self._service.admit(identity, credentials)
+        service = self._service
+        service.index(self, identity)
+        crowded = service.crowded(identity) if self.machine.lease is None else None
+        return crowded or service.admit(identity, credentials)
 
     def _index_lease(self) -> None:
         """Be found as whose the lease is, which is not always whose the last credential was."""
@@ -172,6 +206,10 @@ class Connection:
         if self.machine.state is not State.CLOSED:
             if identity is not self.indexed_as:
                 service.index(self, identity)
+            if lease is not None and self.charged and lease.identity.is_authenticated:
+                self.charged = False
+                service.waiting.discard(self)
+                service.throttling.authenticated(self.machine.about.address)
             if service.on_lease is not None and lease is not None:
                 service.on_lease(self)
 

@@ -27,7 +27,9 @@ from wsauth.services.authentication import Authentication
 from wsauth.services.connections.connection import Connection
 from wsauth.services.connections.deadlines import SLICE, Deadlines
 from wsauth.services.connections.revocations import Revocations
+from wsauth.services.connections.waiting import Waiting
 from wsauth.services.events import Bus
+from wsauth.services.throttling import Throttling
 
 _log = logging.getLogger("wsauth")
 
@@ -131,8 +133,10 @@ class Connections:
         roles: turn roles into permissions.
         authentication: says whose credentials are presented.
         bus: takes events.
+        throttling: counts what addresses and identities do.
 
     Attributes:
+        waiting: those who have not authenticated yet.
         refusing: refused handshakes that were accepted so that their pages can read why.
         heard_at: when the read of the feed began that is known here, in seconds since the epoch.
         hearing_timeout: seconds after that from which nothing is granted any more.
@@ -148,15 +152,22 @@ class Connections:
     bus: Bus
     deadlines: Deadlines
     revocations: Revocations
+    throttling: Throttling
+    waiting: Waiting
     refusing: set[Connection]
     on_lease: Callable[[Connection], None] | None
     on_gone: Callable[[Connection], None] | None
     on_stray: Callable[[Identity], None] | None
 
-    def __init__(self, clock: Clock, roles: Roles, authentication: Authentication, bus: Bus) -> None:
+    def __init__(
+        self, clock: Clock, roles: Roles, authentication: Authentication, bus: Bus, throttling: Throttling
+    ) -> None:
         self.clock = clock
         self.authentication = authentication
         self.bus = bus
+        self.throttling = throttling
+        allowances = throttling.allowances
+        self.waiting = Waiting(allowances.unauthenticated_per_address, allowances.unauthenticated)
         self.deadlines = Deadlines(clock)
         self.revocations = Revocations()
         self._roles = roles
@@ -232,6 +243,7 @@ class Connections:
         if self._all.pop(connection.id, None) is not None:
             self.index(connection, None)
             self.refusing.discard(connection)
+            self.waiting.discard(connection)
             self.deadlines.set(connection, inf)
             if self.on_gone is not None:
                 self.on_gone(connection)
@@ -255,6 +267,15 @@ class Connections:
             return identity
         issued_at = now if credentials.kind == "password" else _issued_at(identity)
         return revocations.check(identity, issued_at) or revocations.overlay(identity)
+
+    def crowded(self, identity: Identity) -> Refused | None:
+        """Return why an identity may have no further connection than those it is found by, or `None`."""
+        limit = self.throttling.allowances.per_identity
+        found = self._by_handle.get((identity.issuer, identity.subject))
+        if not isinstance(found, set) or len(found) <= limit:
+            return None
+        why = f"{identity} has {len(found) - 1} connections here"
+        return Refused("too_many_connections", why, mend="limits.connections_per_identity", retry_after=5)
 
     def dead(self, connections: Iterable[Connection]) -> dict[Connection, Refused]:
         """Return those whose lease has been revoked, and why, of the connections that nobody is closing yet."""
