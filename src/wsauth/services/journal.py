@@ -1,40 +1,71 @@
 """Explain in the log what happened: for every no the rule that said it, what it saw, the line to change."""
 
 import logging
+from typing import Final
 
 from wsauth.core import events
+from wsauth.core.throttling import network_of
 from wsauth.services.events import Bus
 
 __all__ = ["subscribe"]
 
 _log = logging.getLogger("wsauth")
+_FLOOD: Final = 20
+"""Equal refusals of one address in a minute that have a line each."""
+_MINUTE: Final = 60.0
+_REMEMBERED: Final = 10_000
 
 
 def subscribe(bus: Bus) -> None:
     """Write refusals, orders and whom wsauth closed at INFO, the rest at DEBUG; expected life makes no noise."""
+    flood = _Flood()
     for kind in (events.HandshakeRefused, events.RenewalRefused, events.MessageRefused):
-        bus.subscribe(kind, _refused)
+        bus.subscribe(kind, lambda event: _refused(event, flood))
     for ending in (events.Revoked, events.Disconnected):
         bus.subscribe(ending, _ended)
     for step in (events.Connected, events.Renewed, events.RightsChanged, events.Expired):
         bus.subscribe(step, _lived)
     bus.subscribe(events.Closed, _closed)
-    bus.subscribe(events.RequestRefused, _request_refused)
+    bus.subscribe(events.RequestRefused, lambda event: _request_refused(event, flood))
     bus.subscribe(events.LoggedIn, _logged_in)
     for change in (events.TokenReused, events.SessionEnded, events.PasswordChanged, events.UserChanged):
         bus.subscribe(change, _changed)
     bus.subscribe(events.KeysChanged, _changed)
 
 
-def _refused(event: events.RefusalEvent) -> None:
+class _Flood:
+    """Count equal refusals of an address, so that a flood of them does not fill the log, nor cost what it would."""
+
+    def __init__(self) -> None:
+        # Code, rule and network -> since when, and how many.
+        self._seen: dict[tuple[str, str, str], tuple[float, int]] = {}
+
+    def count(self, event: events.RefusalEvent | events.RequestRefused, address: str) -> int:
+        """Return how many there were within the minute, this one included; 0 where it needs no line."""
+        key, at = (event.code, event.reason, network_of(address)), event.at
+        since, seen = self._seen.get(key, (at, 0))
+        if at - since >= _MINUTE:
+            since, seen = at, 0
+        if key not in self._seen and len(self._seen) >= _REMEMBERED:
+            self._seen.clear()
+        self._seen[key] = (since, seen + 1)
+        times, odd = divmod(seen + 1, _FLOOD)
+        return seen + 1 if seen < _FLOOD or (not odd and not times & (times - 1)) else 0
+
+
+def _refused(event: events.RefusalEvent, flood: _Flood) -> None:
     if not _log.isEnabledFor(logging.INFO):
+        return
+    count = flood.count(event, event.about.address)
+    if not count:
         return
     _log.info(
         # First what we chose ourselves: nobody can have it redacted away by what they send.
-        "%s %s (id=%s) from %s%s at %s: %s%s",
+        "%s %s (id=%s)%s from %s%s at %s: %s%s",
         type(event).__name__,
         event.code,
         event.id,
+        _times(count),
         event.about.address or "?",
         f" ({event.source})" if event.source else "",
         _clean(event.about.path),
@@ -43,11 +74,15 @@ def _refused(event: events.RefusalEvent) -> None:
     )
 
 
-def _request_refused(event: events.RequestRefused) -> None:
+def _request_refused(event: events.RequestRefused, flood: _Flood) -> None:
+    count = flood.count(event, event.address)
+    if not count:
+        return
     _log.info(
-        "RequestRefused %s (id=%s) from %s at %s %s: %s%s",
+        "RequestRefused %s (id=%s)%s from %s at %s %s: %s%s",
         event.code,
         event.id,
+        _times(count),
         event.address or "?",
         _clean(event.method),
         _clean(event.path),
@@ -94,6 +129,10 @@ def _closed(event: events.Closed) -> None:
             _clean(event.explanation),
             _clean(_mend(event.mend)),
         )
+
+
+def _times(count: int) -> str:
+    return f", the {count}th within a minute" if count > _FLOOD else ""
 
 
 def _mend(line: str) -> str:

@@ -114,14 +114,14 @@ class Throttling:
             return error
         key, failures = self.key(address), self._failures
         if key and credentials.kind == "token" and (wait := self._replays.charge(_digest(credentials.secret), now)):
-            why = f"the same token was refused {_REPLAYS.count} times and came again ({code}: {error.reason})"
+            why = f"the same token was refused {_REPLAYS.count} times and came again ({code})"
             return Refused("rate_limited", why, retry_after=wait)
         if code not in _WRONG or not key or failures is None:
             return error
         wait = failures.charge(key, now)
         if not wait:
             return error
-        why = f"{key} has presented {failures.rate} wrong credentials ({code}: {error.reason})"
+        why = f"{key} has presented {failures.rate} wrong credentials ({code})"
         return Refused("rate_limited", why, mend="limits.auth_failures_per_address, limits.exempt", retry_after=wait)
 
     def exhausted(self, address: str) -> Refused | None:
