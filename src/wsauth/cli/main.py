@@ -7,6 +7,7 @@ import click
 from click.exceptions import Abort, NoArgsIsHelpError
 
 from wsauth import __version__
+from wsauth.cli.audit import audit, why
 from wsauth.cli.configuration import check, init
 from wsauth.cli.connect import connect
 from wsauth.cli.demo import demo
@@ -32,7 +33,7 @@ def wsauth() -> None:
     """Authentication, authorization and session control for WebSockets."""
 
 
-for _verb in (serve, demo, init, check, users, sessions, tokens, keys, connect):
+for _verb in (serve, demo, init, check, users, sessions, tokens, keys, audit, why, connect):
     wsauth.add_command(_verb)
 
 

@@ -1,18 +1,22 @@
 """What is behind a guard: a store and a feed, and with them our own users."""
 
+import asyncio
 from math import inf
 from pathlib import Path
 from typing import Final, Literal
 
+from wsauth.core import events
 from wsauth.core.feed import KEPT, NewRow, pair_key
 from wsauth.core.identity import OWN_ISSUER
 from wsauth.core.sessions import Limits
 from wsauth.errors import ConfigurationError
 from wsauth.guard.local import Local, LocalKeys
+from wsauth.interfaces.audit import recording
 from wsauth.interfaces.clock import Clock
 from wsauth.interfaces.feed import Feed, FeedReader
 from wsauth.interfaces.store import Store
 from wsauth.interfaces.tickets import TicketStore
+from wsauth.services.audit import LineSink, Trail
 from wsauth.services.connections.connections import Report
 from wsauth.services.events import Bus
 from wsauth.services.feed.follower import FEED_TIMEOUT, new_node
@@ -24,6 +28,7 @@ from wsauth.services.tickets import MemoryTicketStore
 __all__ = ["Backend"]
 
 MEMORY: Final = "memory:"
+_RETENTION: Final = 90 * 86_400.0
 
 
 class Backend:
@@ -37,12 +42,16 @@ class Backend:
         on_feed_loss: then also `close` open connections, or `refuse` only.
         follows: this process holds connections; a command holds none.
         kept: how long what others issued may live, in seconds: so long a revocation of it is kept.
+        audit_log: `store`, the path of a file, or `-` for standard output.
+        audit_retention: seconds that the store keeps entries of it; 0.0: for ever.
 
     Attributes:
+        trail: writes the audit log, where there is a store.
         local: our own users, where they are served.
     """
 
     local: Local | None
+    trail: Trail | None
 
     def __init__(
         self,
@@ -54,6 +63,8 @@ class Backend:
         on_feed_loss: Literal["refuse", "close"] = "refuse",
         follows: bool = True,
         kept: float = KEPT,
+        audit_log: str = "store",
+        audit_retention: float = _RETENTION,
     ) -> None:
         self.clock = clock
         self._kept = max(KEPT, kept)
@@ -78,6 +89,18 @@ class Backend:
         scope: Literal["process", "store"] = "process" if self.store is None else "store"
         self.orders = Orders(self.feed, self.reader if follows else None, clock, node=self.node, scope=scope)
         self.local = None
+        self._follows = follows
+        self.trail = None
+        if self.store is not None:
+            self.trail = Trail(
+                self.store.audit,
+                None if audit_log == "store" else LineSink(audit_log, command=not follows),
+                node=self.node or new_node(clock.now()),
+                sign=self.key_file.mac("audit").sign,
+                clock=clock,
+                retention=audit_retention,
+            )
+            self.trail.subscribe(self.bus)
 
     def serve_users(self, keys: LocalKeys, limits: Limits) -> Local:
         """Take our own users, whom the store keeps, as somebody who may connect."""
@@ -127,6 +150,12 @@ class Backend:
             key = pair_key(issuer, subject or "")
             return NewRow(kind="subject", key=key, value=until, keep_until=now + kept, order=order)
 
+        def event(result: object) -> events.Revoked | None:
+            if result is False:  # there is no such session, and nothing was changed
+                return None
+            named = {"subject": subject, "issuer": issuer or None, "session_id": session_id, "token_id": token_id}
+            return events.Revoked(at=now, id="", matched=0, **named)
+
         async def write(order: str) -> None:
             if store is not None and session_id is not None and await store.sessions.end(session_id, order=order):
                 return
@@ -137,12 +166,15 @@ class Backend:
                     return
             await self.feed.publish([row(order)])
 
-        return await self.orders.give(write)
+        with recording(event):
+            return await self.orders.give(write)
 
     async def revoke_all(self) -> Report:
         """Make everything worthless that was issued until now, to anybody, and close every connection."""
         now = self.clock.now()
-        return await self.orders.give(lambda order: self.feed.revoke_all(now, now + self._kept, order))
+        event = events.Revoked(at=now, id="", matched=0)
+        with recording(lambda _: event):
+            return await self.orders.give(lambda order: self.feed.revoke_all(now, now + self._kept, order))
 
     async def open(self) -> None:
         """Open the store, and read the keys.
@@ -159,6 +191,8 @@ class Backend:
             raise ConfigurationError(
                 "store.key_file: the store was made with another key file; give the one it was made with"
             )
+        if self.trail is not None and self._follows:
+            self.trail.start()
         if self.local is not None:
             await self.local.start()
 
@@ -166,6 +200,8 @@ class Backend:
         """Let go of the store."""
         if self.local is not None:
             await self.local.aclose()
+        if self.trail is not None:
+            await asyncio.to_thread(self.trail.close)
         if self.store is not None:
             await self.store.aclose()
 

@@ -50,6 +50,8 @@ def backend_of(
         follows=follows,
         # A certificate lives as long as its authority says.
         kept=inf if settings.server.tls_client_ca else KEPT,
+        audit_log=settings.monitoring.audit_log,
+        audit_retention=settings.monitoring.audit_retention,
     )
     limits = Limits(
         access=tokens.access_ttl, idle=tokens.refresh_ttl, absolute=tokens.session_ttl, grace=tokens.refresh_grace

@@ -23,6 +23,7 @@ from wsauth.guard.backend import Backend
 from wsauth.guard.route import ELSEWHERE, PolicyKeys, Route, RouteKeys, needed, policy_of
 from wsauth.integrations.asgi import logs
 from wsauth.integrations.asgi.coverage import unguarded
+from wsauth.interfaces.audit import recording
 from wsauth.interfaces.clock import Clock
 from wsauth.interfaces.sessions import Known
 from wsauth.interfaces.verifier import Verifier
@@ -103,6 +104,8 @@ class Guard:
         self.authentication = Authentication(self.verifiers, self._tickets)
         self.throttling = Throttling(allowances, backend.clock)
         self.connections = Connections(backend.clock, self.roles, self.authentication, self.bus, self.throttling)
+        if backend.trail is not None:
+            self.connections.unwritable = backend.trail.stopped
         self.follower = self._follow(limits)
         defaults: RouteKeys = {"origins": tuple(origins), **keys}
         default = policy_of(ELSEWHERE, defaults, ttl)
@@ -255,15 +258,17 @@ class Guard:
         if session_id is None:
             issuer = await self._issuer(issuer, subject)
         leeway, kept = self._bounds(issuer)
-        report = await self.backend.revoke(
-            issuer=issuer or "",
-            subject=subject,
-            session_id=session_id,
-            token_id=token_id,
-            leeway=leeway,
-            kept=kept,
-        )
-        self._publish(events.Revoked, report, subject=subject, issuer=issuer, session_id=session_id, token_id=token_id)
+        with recording():
+            report = await self.backend.revoke(
+                issuer=issuer or "",
+                subject=subject,
+                session_id=session_id,
+                token_id=token_id,
+                leeway=leeway,
+                kept=kept,
+            )
+            named = {"subject": subject, "issuer": issuer, "session_id": session_id, "token_id": token_id}
+            self._publish(events.Revoked, report, **named)
         return report
 
     async def disconnect(
@@ -297,10 +302,12 @@ class Guard:
         named = {"subject": subject, "issuer": issuer, "session_id": session_id, "connection_id": connection_id}
         value = {name: text for name, text in named.items() if text is not None} | {"retry_after": retry_after}
         keep_until = self._clock.now() + _ORDER_KEPT
-        report = await self.backend.orders.publish(
-            lambda order: [NewRow(kind="disconnect", value=value, keep_until=keep_until, order=order)]
-        )
-        self._publish(events.Disconnected, report, **named)
+        event = events.Disconnected(at=self._clock.now(), id="", matched=0, **named)
+        with recording(lambda _: event):
+            report = await self.backend.orders.publish(
+                lambda order: [NewRow(kind="disconnect", value=value, keep_until=keep_until, order=order)]
+            )
+            self._publish(events.Disconnected, report, **named)
         return report
 
     def connection(self, connection_id: str) -> Connection | None:

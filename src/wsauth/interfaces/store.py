@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from wsauth.interfaces.audit import AuditStore
 from wsauth.interfaces.feed import Feed, FeedReader
 from wsauth.interfaces.keys import KeyStore
 from wsauth.interfaces.sessions import SessionStore
@@ -18,6 +19,7 @@ class Store(Protocol):
     sessions: SessionStore
     tickets: TicketStore
     keys: KeyStore
+    audit: AuditStore
     feed: Feed
     reader: FeedReader
 

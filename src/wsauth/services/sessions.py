@@ -23,8 +23,9 @@ from wsauth.core.sessions import (
 from wsauth.core.tokens.envelope import shown
 from wsauth.core.users import User
 from wsauth.errors import Refused
+from wsauth.interfaces.audit import recording
 from wsauth.interfaces.clock import Clock
-from wsauth.interfaces.sessions import Known, SessionStore
+from wsauth.interfaces.sessions import Known, Refreshed, SessionStore
 from wsauth.interfaces.users import UserStore
 from wsauth.services.events import Bus
 from wsauth.services.feed.orders import Orders
@@ -98,10 +99,12 @@ class Sessions:
             address=address,
             agent=agent,
         )
-        if not await self._sessions.open(session):
-            raise _no(user, "they were changed meanwhile")
         known = Known(session, user)
-        self._bus.publish(events.LoggedIn(at=now, identity=identity_of(known, self.limits), address=address))
+        logged_in = events.LoggedIn(at=now, identity=identity_of(known, self.limits), address=address)
+        with recording(lambda opened: logged_in if opened else None):
+            if not await self._sessions.open(session):
+                raise _no(user, "they were changed meanwhile")
+            self._bus.publish(logged_in)
         return known
 
     async def authenticate(self, username: str, password: str) -> User:
@@ -162,10 +165,18 @@ class Sessions:
         if proof is None or not self.is_ours(proof):
             raise Refused("token_invalid", "it is no refresh token of ours")
         now = self._clock.now()
-        done = await self._sessions.refresh(proof.session_id, proof.generation, self.limits, now)
-        if done.outcome == "reused":
-            reused = events.TokenReused(at=now, subject=done.subject, session_id=proof.session_id)
-            self._bus.publish(reused)
+
+        def reused(done: Refreshed) -> events.TokenReused | None:
+            if done.outcome != "reused":
+                return None
+            return events.TokenReused(at=now, subject=done.subject, session_id=proof.session_id)
+
+        with recording(reused):
+            done = await self._sessions.refresh(proof.session_id, proof.generation, self.limits, now)
+            event = reused(done)
+            if event is not None:
+                self._bus.publish(event)
+        if event is not None:
             raise Refused("session_revoked", "an old refresh token came back, so its session was ended")
         if done.known is None or done.known.session.kind != "tokens":
             raise Refused("session_revoked", "the session of the refresh token has ended")
@@ -258,9 +269,10 @@ class Sessions:
             if not found:
                 raise _NothingToDo
 
-        if await self._ordered(write):
-            ended = events.SessionEnded(at=self._clock.now(), session_id=session_id, subject=subject)
-            self._bus.publish(ended)
+        ended = events.SessionEnded(at=self._clock.now(), session_id=session_id, subject=subject)
+        with recording(lambda there: ended if there else None):
+            if await self._ordered(write):
+                self._bus.publish(ended)
         return found
 
     async def drop(self, session_id: str) -> None:
@@ -284,18 +296,20 @@ class Sessions:
         if not verdict.good:
             raise _no(user, "the current password is wrong")
         hashed = await new_hash()
-        changed = await self._ordered_change(
-            lambda order: self._users.set_password(
-                user.username,
-                hashed,
-                seen_epoch=user.epoch,
-                carry=carry,
-                order=order,
+        event = events.PasswordChanged(at=self._clock.now(), subject=user.username)
+        with recording(lambda found: None if found is None else event):
+            changed = await self._ordered_change(
+                lambda order: self._users.set_password(
+                    user.username,
+                    hashed,
+                    seen_epoch=user.epoch,
+                    carry=carry,
+                    order=order,
+                )
             )
-        )
-        if not changed:
-            raise Refused("conflict", "the user or the session changed meanwhile")
-        self._bus.publish(events.PasswordChanged(at=self._clock.now(), subject=user.username))
+            if not changed:
+                raise Refused("conflict", "the user or the session changed meanwhile")
+            self._bus.publish(event)
         carried = await self._sessions.find(carry, self.limits, self._clock.now())
         if carried is None:
             raise Refused("session_revoked", "the session ended right after the password was changed")

@@ -8,6 +8,7 @@ import secrets
 import warnings
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import msgspec
@@ -15,9 +16,11 @@ from joserfc.errors import SecurityWarning
 from joserfc.jwk import ECKey, OctKey, OKPKey
 from joserfc.jws import JWSRegistry
 
+from wsauth.core import events
 from wsauth.core.feed import KEPT
 from wsauth.core.tokens.keys import VerifyingKey
 from wsauth.errors import ConfigurationError, Refused
+from wsauth.interfaces.audit import Recording, recording
 from wsauth.interfaces.clock import Clock
 from wsauth.interfaces.keys import KeyStore, StoredKey
 from wsauth.services.keyfile import KeyFile
@@ -134,12 +137,14 @@ class SigningKeys:
         """
         now = self._clock.now()
         key = self._draw(now if at_once else now + JWKS_LIFETIME + _SETTLED)
-        await self._store.add(key)
+        with self._recording(key.key_id, "added"):
+            await self._store.add(key)
         # Another algorithm's key takes nothing over: after a change of the configuration and back it signs no more.
         settled = [each for each in self._stored if each.algorithm == self._algorithm and each.signs_from + KEPT < now]
         for old in self._stored:
             if any(old.signs_from < newer.signs_from for newer in settled):
-                await self._store.remove(old.key_id)
+                with self._recording(old.key_id, "removed"):
+                    await self._store.remove(old.key_id)
         await self.load()
         return key
 
@@ -155,8 +160,14 @@ class SigningKeys:
             raise Refused("not_found", f"there is no key {key_id!r}")
         if not any(key.signs_from <= now and key.algorithm == self._algorithm for key in rest):
             raise Refused("conflict", f"{key_id!r} is the only key that signs: rotate with --now first")
-        await self._store.remove(key_id)
+        with self._recording(key_id, "removed"):
+            await self._store.remove(key_id)
         await self.load()
+
+    def _recording(self, key_id: str, what: str) -> AbstractContextManager[Recording]:
+        """Have the change written into the audit log with the transaction that makes it."""
+        event = events.KeysChanged(at=self._clock.now(), key_id=key_id, what=what)
+        return recording(lambda _: event)
 
     def _draw(self, signs_from: float) -> StoredKey:
         if self._algorithm == "EdDSA":

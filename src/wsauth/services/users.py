@@ -3,6 +3,7 @@
 import secrets
 from base64 import b32encode
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Final
 
 import msgspec
@@ -13,6 +14,7 @@ from wsauth.core.passwords import reasons
 from wsauth.core.permissions import RESERVED
 from wsauth.core.users import User, check_username, fold
 from wsauth.errors import ConfigurationError, Refused
+from wsauth.interfaces.audit import Recording, recording
 from wsauth.interfaces.clock import Clock
 from wsauth.interfaces.users import UserStore
 from wsauth.services.connections.connections import Report
@@ -216,15 +218,13 @@ class Users:
             ConfigurationError: a role or grant cannot be meant.
             Refused: `not_found`.
         """
-        changed = await self._store.set_rights(
-            username,
-            None if roles is None else check_roles(roles),
-            None if grants is None else _checked_grants(grants),
-        )
-        if changed is None:
-            raise _unknown(username)
-        self._orders.poke()
-        self._tell(changed.username, "rights")
+        asked = None if roles is None else check_roles(roles), None if grants is None else _checked_grants(grants)
+        with self._recording(username, "rights"):
+            changed = await self._store.set_rights(username, *asked)
+            if changed is None:
+                raise _unknown(username)
+            self._orders.poke()
+            self._tell(changed.username, "rights")
         return changed
 
     async def set_password(self, username: str, password: str) -> Report:
@@ -275,10 +275,11 @@ class Users:
 
     async def enable(self, username: str) -> User:
         """Let a user in again."""
-        user = await self._store.set_disabled(username, False)
-        if user is None:
-            raise _unknown(username)
-        self._tell(user.username, "enabled")
+        with self._recording(username, "enabled"):
+            user = await self._store.set_disabled(username, False)
+            if user is None:
+                raise _unknown(username)
+            self._tell(user.username, "enabled")
         return user
 
     async def remove(self, username: str) -> Report:
@@ -296,14 +297,21 @@ class Users:
             if await write(order) is None:
                 raise _unknown(username)
 
-        report = await self._orders.give(change)
-        self._tell(username, what)
+        with self._recording(username, what):
+            report = await self._orders.give(change)
+            self._tell(username, what)
         return report
 
     async def _added(self, user: User, key_tag: bytes | None = None) -> User:
-        added = await self._store.add(user, key_tag)
-        self._tell(added.username, "added")
+        with self._recording(user.username, "added"):
+            added = await self._store.add(user, key_tag)
+            self._tell(added.username, "added")
         return added
+
+    def _recording(self, username: str, what: str) -> AbstractContextManager[Recording]:
+        """Have the change written into the audit log with the transaction that makes it."""
+        event = events.UserChanged(at=self._clock.now(), subject=username, what=what)
+        return recording(lambda found: event if found else None)
 
     def _tell(self, username: str, what: str) -> None:
         self._bus.publish(events.UserChanged(at=self._clock.now(), subject=username, what=what))

@@ -7,10 +7,11 @@ from wsauth.settings.sources import Place, Problem, dotted
 
 __all__ = ["KEYS", "TABLES", "VALUES", "default_of", "settle"]
 
-TABLES: Final = ("issuers", "monitoring")
+TABLES: Final = ("issuers",)
 
 KEYS: Final[dict[str, dict[str, Any]]] = {
     "store": {"shared": ""},
+    "monitoring": {"block_after": "", "block_for": "1h", "webhooks": [], "actions": {}},
     "routes": {"token_in_every_message": False, "message_rules": ""},
     "limits": {"messages_per_connection": ""},
     "passwords": {"require_classes": 0, "minimum_strength": 3, "lockout_after": 10, "lockout_for": "15m"},

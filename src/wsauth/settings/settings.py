@@ -12,6 +12,7 @@ from wsauth.settings.admin import Admin
 from wsauth.settings.keys import Kind, Table, key
 from wsauth.settings.limits import Limits
 from wsauth.settings.login import Login
+from wsauth.settings.monitoring import Monitoring
 from wsauth.settings.passwords import Passwords
 from wsauth.settings.roles import Roles
 from wsauth.settings.routes import Route
@@ -61,6 +62,7 @@ class Settings(Table):
     limits: Limits = _table(Limits, "How often and how many, by address and by identity.")
     login: Login = _table(Login, "How people sign in.")
     passwords: Passwords = _table(Passwords, "What a new password must be (NIST SP 800-63B-4, ASVS 6.2).")
+    monitoring: Monitoring = _table(Monitoring, "What is written down of what happens.")
     admin: Admin = _table(Admin, "The admin API, on a listener of its own, whatever workers is.")
 
     def public_url(self, port: int | None = None) -> str:

@@ -39,8 +39,6 @@ def test_a_number_is_not_a_truth_value(folder: Folder) -> None:
     ("text", "said"),
     [
         ("[[issuers]]\nname = 'x'", "`issuers` comes in a later release of wsauth; remove it"),
-        ("[monitoring]", "`monitoring` comes in a later release of wsauth; remove it"),
-        ("[monitoring]\naudit_log = '-'", "`monitoring` comes in a later release of wsauth; remove it"),
         ("[store]\nurl = 'postgresql://db/x'", "store.url with 'postgresql:' comes in a later release of wsauth"),
         ("[store]\nurl = 'postgresql+psycopg://db/x'", "store.url with 'postgresql+' comes in a later release"),
     ],
@@ -52,5 +50,6 @@ def test_features_of_later_are_refused(folder: Folder, text: str, said: str) -> 
 
 def test_a_variable_is_refused_too(folder: Folder) -> None:
     """The environment is no way around."""
-    line = folder.refused("", {"WSAUTH__MONITORING__AUDIT_LOG": "10.0.0.0/8"})
-    assert line == "WSAUTH__MONITORING__AUDIT_LOG: `monitoring` comes in a later release of wsauth; remove it"
+    line = folder.refused("", {"WSAUTH__MONITORING__BLOCK_AFTER": "20/m"})
+    said = "`monitoring.block_after` comes in a later release of wsauth; remove it"
+    assert line == f"WSAUTH__MONITORING__BLOCK_AFTER: {said}"

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from fastapi import APIRouter, Depends
 
 from wsauth.core import events
+from wsauth.interfaces.audit import recording
 from wsauth.interfaces.keys import StoredKey
 from wsauth.server.admin.access import permitted
 from wsauth.server.admin.answers import Key
@@ -68,15 +69,17 @@ class _Keys:
 
     async def rotate(self, *, at_once: bool) -> Key:
         before = _ids(self._signing.all())
-        made = await self._signing.rotate(at_once=at_once)
-        self._tell(made.key_id, "added")
-        for key_id in sorted(before - _ids(self._signing.all())):
-            self._tell(key_id, "removed")
+        with recording():
+            made = await self._signing.rotate(at_once=at_once)
+            self._tell(made.key_id, "added")
+            for key_id in sorted(before - _ids(self._signing.all())):
+                self._tell(key_id, "removed")
         return next(key for key in self.all() if key.kid == made.key_id)
 
     async def remove(self, key_id: str) -> None:
-        await self._signing.remove(key_id)
-        self._tell(key_id, "removed")
+        with recording():
+            await self._signing.remove(key_id)
+            self._tell(key_id, "removed")
 
     def _tell(self, key_id: str, what: str) -> None:
         self._plane.guard.bus.publish(events.KeysChanged(at=self._plane.now(), key_id=key_id, what=what))

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
 from wsauth.core import events
 from wsauth.core.identity import Identity
 from wsauth.errors import Refused
+from wsauth.interfaces.audit import recording
 from wsauth.server.admin.access import REVOKE, check_admin, permitted
 from wsauth.server.admin.answers import Report
 from wsauth.server.plane import Body, Plane
@@ -107,8 +108,9 @@ def status_of(report: Report | None) -> int:
 
 
 async def _revoke_all(plane: Plane) -> Reported:
-    report = await plane.guard.backend.revoke_all()
-    plane.guard.bus.publish(events.Revoked(at=plane.now(), id=report.id, matched=report.matched))
+    with recording():
+        report = await plane.guard.backend.revoke_all()
+        plane.guard.bus.publish(events.Revoked(at=plane.now(), id=report.id, matched=report.matched))
     return report
 
 

@@ -126,7 +126,7 @@ class Connection:
         """Begin with the handshake."""
         machine, service = self.machine, self._service
         if machine.handshake.refused is None:
-            machine.handshake.refused = service.stopped()
+            machine.handshake.refused = service.closed_to_new()
         credentials = machine.handshake.credentials
         known: Identity | Refused | None = None
         if credentials is not None and machine.handshake.refused is None:

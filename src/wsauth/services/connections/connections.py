@@ -141,6 +141,7 @@ class Connections:
         heard_at: when the read of the feed began that is known here, in seconds since the epoch.
         hearing_timeout: seconds after that from which nothing is granted any more.
         draining: nobody is let in any more.
+        unwritable: says why nobody new is let in while what happens cannot be written down, or `None`.
         on_lease: told of every connection whose lease is another than before.
         on_gone: told of every connection that is gone.
         on_stray: told of every identity that was verified for a connection whose lease is not, or no more, of its
@@ -158,6 +159,7 @@ class Connections:
     on_lease: Callable[[Connection], None] | None
     on_gone: Callable[[Connection], None] | None
     on_stray: Callable[[Identity], None] | None
+    unwritable: Callable[[], Refused | None] | None
 
     def __init__(
         self, clock: Clock, roles: Roles, authentication: Authentication, bus: Bus, throttling: Throttling
@@ -182,6 +184,7 @@ class Connections:
         self.on_gone = None
         self.on_stray = None
         self.draining = False
+        self.unwritable = None
 
     def open(self, handshake: Handshake, transport: Transport, path: str, address: str, private: bool) -> Connection:
         """Make the connection of a handshake."""
@@ -255,6 +258,10 @@ class Connections:
         if self.draining:
             return Refused("draining", "the server is stopping", retry_after=1)
         return None
+
+    def closed_to_new(self) -> Refused | None:
+        """Return why no handshake is taken now, or `None`; what is open already may go on and renew meanwhile."""
+        return self.stopped() or (self.unwritable() if self.unwritable is not None else None)
 
     def admit(self, identity: Identity, credentials: Credentials) -> Identity | Refused:
         """Return whom a good credential lets in now: with the rights of now, or why it is dead, or why nobody is."""

@@ -5,14 +5,17 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
+from wsauth.core.audit import Head
+from wsauth.core.events import Event
 from wsauth.errors import Refused
+from wsauth.interfaces.audit import Recording, pending
 from wsauth.stores.sql.engine import Parameters, Record, Transaction
 from wsauth.stores.sqlite.file import DatabaseFile, refused, trouble
 from wsauth.stores.sqlite.link import Link
 
-__all__ = ["SQLiteEngine", "in_thread"]
+__all__ = ["SQLiteEngine", "Statements", "in_thread"]
 
 T = TypeVar("T")
 _TOGETHER: Final = 256
@@ -23,9 +26,25 @@ _PASSING: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL})
 """Troubles after which the connection is as good as before."""
 
 
+class Recorder(Protocol):
+    """Take the event of each change, in the transaction that makes it."""
+
+    last: Head | None
+
+    def record(self, transaction: Transaction, event: Event) -> None:
+        """Write it, or keep it until the commit."""
+
+    def committed(self) -> None:
+        """Know that what was recorded is there."""
+
+    def undone(self) -> None:
+        """Know that it is not, or perhaps not."""
+
+
 class _Job(NamedTuple):
     work: Callable[[Transaction], Any]
     future: "asyncio.Future[Any]"
+    recording: Recording | None = None
 
 
 class _Outcome(NamedTuple):
@@ -35,10 +54,17 @@ class _Outcome(NamedTuple):
 
 
 class SQLiteEngine:
-    """Run work on a file."""
+    """Run work on a file.
+
+    Attributes:
+        recorder: takes the events of changes; `None` where nothing is audited.
+    """
+
+    recorder: Recorder | None
 
     def __init__(self, file: DatabaseFile) -> None:
-        self._writer = _Line(file, writes=True)
+        self.recorder = None
+        self._writer = _Line(file, writes=True, recorder=lambda: self.recorder)
         self._reader = _Line(file, writes=False)
 
     def start(self) -> None:
@@ -65,7 +91,7 @@ class SQLiteEngine:
         await self._reader.aclose()
 
 
-class _Statements:
+class Statements:
     """Be the transaction of one connection. Every cursor is read to its end, or its transaction would not end."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -85,8 +111,11 @@ class _Statements:
 class _Line:
     """Be one thread with one connection, and the works that wait for it."""
 
-    def __init__(self, file: DatabaseFile, *, writes: bool) -> None:
+    def __init__(
+        self, file: DatabaseFile, *, writes: bool, recorder: Callable[[], Recorder | None] = lambda: None
+    ) -> None:
         self.reachable = True
+        self._recorder = recorder
         self._link = Link(file, writes=writes)
         self._begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
@@ -105,7 +134,9 @@ class _Line:
         if self._jobs.qsize() >= _WAITING:
             raise Refused("unavailable", "too much is waiting for the store", retry_after=1)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._jobs.put(_Job(work, future))
+        recording = pending()
+        # Of the writes of one change the first that does something takes its entry along.
+        self._jobs.put(_Job(work, future, None if recording is None or recording.written else recording))
         return await future
 
     async def aclose(self) -> None:
@@ -142,37 +173,53 @@ class _Line:
         return jobs, False
 
     def _do(self, jobs: Sequence[_Job]) -> list[_Outcome]:
-        link = self._link
+        link, recorder = self._link, self._recorder()
         try:
             connection = link.get()
             connection.execute(self._begin)
-            statements = _Statements(connection)
-            outcomes = [_attempt(connection, statements, job) for job in jobs]
+            statements = Statements(connection)
+            outcomes = [_attempt(connection, statements, job, recorder) for job in jobs]
             connection.execute("COMMIT")
             link.check()
         except Exception as error:  # noqa: BLE001  whatever it is, everybody who waits for this has to hear it
             self.reachable = False
             link.undo()
+            if recorder is not None:
+                recorder.undone()
+                _unmark(jobs)
             if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _PASSING:
                 link.suspect()
             return [_Outcome(job.future, None, refused(error) if trouble(error) else error) for job in jobs]
         self.reachable = True
+        if recorder is not None:
+            recorder.committed()
         return outcomes
 
 
-def _attempt(connection: sqlite3.Connection, statements: _Statements, job: _Job) -> _Outcome:
+def _attempt(connection: sqlite3.Connection, statements: Statements, job: _Job, recorder: Recorder | None) -> _Outcome:
     """Do one work; when it raises, nothing of it remains, and everything that was done before it does."""
     connection.execute("SAVEPOINT work")
     try:
         result = job.work(statements)
+        event = None if job.recording is None or recorder is None else job.recording.make(result)
     except Exception as error:
         if trouble(error):
             raise  # SQLite may have undone the whole transaction
         connection.execute("ROLLBACK TO work")
         connection.execute("RELEASE work")
         return _Outcome(job.future, None, error)
+    if event is not None and recorder is not None and job.recording is not None:
+        # What fails here fails the whole transaction: there is no change without its entry.
+        recorder.record(statements, event)
+        job.recording.written = True
     connection.execute("RELEASE work")
     return _Outcome(job.future, result, None)
+
+
+def _unmark(jobs: Sequence[_Job]) -> None:
+    for job in jobs:
+        if job.recording is not None:
+            job.recording.written = False
 
 
 def _hand_over(outcomes: Sequence[_Outcome]) -> None:

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from wsauth.interfaces.audit import AuditStore
 from wsauth.interfaces.feed import Feed, FeedReader
 from wsauth.interfaces.keys import KeyStore
 from wsauth.interfaces.sessions import SessionStore
@@ -13,6 +14,7 @@ from wsauth.stores.sql.keys import SQLKeys
 from wsauth.stores.sql.sessions import SQLSessions
 from wsauth.stores.sql.tickets import SQLTickets
 from wsauth.stores.sql.users import SQLUsers
+from wsauth.stores.sqlite.audit import SQLiteAudit
 from wsauth.stores.sqlite.engine import SQLiteEngine, in_thread
 from wsauth.stores.sqlite.file import DatabaseFile
 from wsauth.stores.sqlite.presence import Presence
@@ -40,6 +42,7 @@ class SQLiteStore:
         self.sessions: SessionStore = SQLSessions(self.engine)
         self.tickets: TicketStore = SQLTickets(self.engine)
         self.keys: KeyStore = SQLKeys(self.engine)
+        self.audit: AuditStore = SQLiteAudit(self._file, self.engine)
         self._presence = Presence(self._path)
         self.feed: Feed = SQLFeed(self.engine, self._presence)
         self.reader: FeedReader = Watcher(self._file)

@@ -39,7 +39,7 @@ def upgrade() -> None:
         sa.Column("event", sa.Text, nullable=False),
         # As JSON, byte for byte what the tag was made of.
         sa.Column("entry", sa.Text, nullable=False),
-        sa.Column("tag", sa.LargeBinary, nullable=False),
+        sa.Column("tag", sa.Text, nullable=False),
         sqlite_with_rowid=False,
     )
     op.create_index("audit_at", "audit", ["at"])
