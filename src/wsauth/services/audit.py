@@ -160,12 +160,15 @@ class Trail:
             self._wait()
             rows = self._rows()
             closing = self._closing
+            last = False
             while rows and not self._written(rows):
-                if self._closing:
+                if last:
                     self._give_up()
                     return
                 with self._changed:
-                    self._changed.wait(_AGAIN)
+                    if not self._closing:
+                        self._changed.wait(_AGAIN)
+                    last = self._closing
             self._look_after(closing=closing)
             if closing and not self._single and not self._equal and not self._left_out:
                 return
