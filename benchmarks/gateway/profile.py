@@ -1,4 +1,4 @@
-"""Say where the time of a connect or a rejection goes: `python -m benchmarks.gateway.profile seen|reject [SECONDS]`.
+"""Say where the time of a connect, a rejection or a message goes: `python -m benchmarks.gateway.profile LOAD [SECONDS]`.
 
 perf says how much of it is the kernel's, Python's and the libraries' (it is left out where it is missing); samples of
 the running server say which of our functions it is.
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gateway.measure import Load, Meter, Size
+from benchmarks.gateway.measure import MIXED, TALKERS, Load, Meter, Size
 from benchmarks.gateway.process import PATIENCE, Gateway
 from benchmarks.gateway.sampling import BEGIN, END
 from benchmarks.gateway.stacks import STACKS
@@ -29,12 +29,14 @@ from benchmarks.subject import ROOT, NotStarted
 COMPARED = {
     "seen": ("haproxy_jwt", "wsauth_python", "wsauth", "wsauth_default"),
     "reject": ("nginx_small", "haproxy_jwt", "wsauth"),
+    "paced": ("haproxy_jwt", "wsauth"),
+    "mixed 8": ("haproxy_jwt", "wsauth"),
 }
 """What is looked at: the load → the gateways."""
 
-NAMES = {"seen": "connect", "reject": "rejection"}
+NAMES = {"seen": "connect", "reject": "rejection", "paced": "echo below saturation", "mixed 8": "echo of mixed sizes"}
 
-FUNCTIONS = 40
+FUNCTIONS = 20
 SYMBOLS = 12
 SHARE = re.compile(r"^\s*([\d.]+)%\s+(?:\[.\] )?(.+?)(?:\s+-)*\s*$", re.M)
 HERTZ = 1_999
@@ -65,6 +67,10 @@ def profile_lines(meter: Meter, what: str, say: Callable[[str], None]) -> list[s
 
 
 def _loaded(load: Load, what: str) -> Finding:
+    if what == "paced":
+        return load.paced()
+    if what == "mixed 8":
+        return load.timed("echo", connections=TALKERS, depth=8, size=MIXED)
     return load.counted("connects") if what == "seen" else load.counted("reject", tokens=load.meter.tokens.forged)
 
 

@@ -25,7 +25,7 @@ def subscribe(bus: Bus) -> None:
         bus.subscribe(ending, _ended)
     for step in (events.Connected, events.Renewed, events.RightsChanged, events.Expired):
         bus.subscribe(step, _lived)
-    bus.subscribe(events.Closed, _closed)
+    bus.subscribe(events.Closed, lambda event: _closed(event, flood))
     bus.subscribe(events.RequestRefused, lambda event: _request_refused(event, flood))
     bus.subscribe(events.LoggedIn, _logged_in)
     for change in (events.TokenReused, events.SessionEnded, events.PasswordChanged, events.UserChanged):
@@ -40,9 +40,9 @@ class _Flood:
         # Code, rule and network -> since when, and how many.
         self._seen: dict[tuple[str, str, str], tuple[float, int]] = {}
 
-    def count(self, event: events.RefusalEvent | events.RequestRefused, address: str) -> int:
+    def count(self, code: str, rule: str, address: str, at: float) -> int:
         """Return how many there were within the minute, this one included; 0 where it needs no line."""
-        key, at = (event.code, event.reason, network_of(address)), event.at
+        key = (code, rule, network_of(address))
         since, seen = self._seen.get(key, (at, 0))
         if at - since >= _MINUTE:
             since, seen = at, 0
@@ -56,7 +56,7 @@ class _Flood:
 def _refused(event: events.RefusalEvent, flood: _Flood) -> None:
     if not _log.isEnabledFor(logging.INFO):
         return
-    count = flood.count(event, event.about.address)
+    count = flood.count(event.code, event.reason, event.about.address, event.at)
     if not count:
         return
     _log.info(
@@ -75,7 +75,7 @@ def _refused(event: events.RefusalEvent, flood: _Flood) -> None:
 
 
 def _request_refused(event: events.RequestRefused, flood: _Flood) -> None:
-    count = flood.count(event, event.address)
+    count = flood.count(event.code, event.reason, event.address, event.at)
     if not count:
         return
     _log.info(
@@ -113,15 +113,21 @@ def _ended(event: events.EndingEvent) -> None:
     _log.info("%s %s: %d connections (id=%s)", type(event).__name__, what, event.matched, event.id)
 
 
-def _closed(event: events.Closed) -> None:
+def _closed(event: events.Closed, flood: _Flood) -> None:
     """Write the id that the client was told, which is in the reason."""
     if event.by != "wsauth":
         _lived(event)
-    elif _log.isEnabledFor(logging.INFO):
+        return
+    if not _log.isEnabledFor(logging.INFO):
+        return
+    rule = event.reason.partition(";")[0]
+    count = flood.count(rule, event.explanation, event.about.address, event.at)
+    if count:
         who = _who(event)
         _log.info(
-            "Closed %s %s at %s with %d %s: %s%s",
+            "Closed %s%s %s at %s with %d %s: %s%s",
             event.about.connection_id,
+            _times(count),
             _clean(who),
             _clean(event.about.path),
             event.code,
