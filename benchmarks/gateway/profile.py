@@ -1,4 +1,4 @@
-"""Say where the time of a connect, a rejection or a message goes: `python -m benchmarks.gateway.profile LOAD [SECONDS]`.
+"""Say where the time of a connect, rejection or message goes: `python -m benchmarks.gateway.profile LOAD [SECONDS]`.
 
 perf says how much of it is the kernel's, Python's and the libraries' (it is left out where it is missing); samples of
 the running server say which of our functions it is.
