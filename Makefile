@@ -22,7 +22,7 @@ demo: install ## the server with a chat and two users, in the browser
 
 test: install test-tools ## all tests (ARGS="tests/unit -k lease" for some)
 	@scripts/compile --if-possible
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-tools:
 	@scripts/test-tools
