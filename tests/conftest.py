@@ -41,6 +41,12 @@ def pytest_configure() -> None:
         raise pytest.UsageError(f"{names}: older than {SOURCE.name}; run make compile, or delete them")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a case after its argument where the value is drawn by chance: all processes must collect the same names."""
+    drawn = isinstance(val, bytes) or (isinstance(val, str) and len(val) >= 30 and " " not in val)
+    return argname if drawn else None
+
+
 def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
     if CI and report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
