@@ -13,5 +13,6 @@ FREELY = Allowances(exempt=tuple(ip_network(each) for each in _HERE), per_identi
 FREELY_WRITTEN = {
     "WSAUTH__LIMITS__EXEMPT": '["127.0.0.0/8", "::1/128"]',
     "WSAUTH__LIMITS__CONNECTIONS_PER_IDENTITY": "100000",
+    "WSAUTH__PASSWORDS__LOCKOUT_FOR": "1ms",
 }
 """For the environment of a server."""

@@ -216,6 +216,7 @@ async def test_a_password_is_changed_although_nobody_can_say_what_came_of_it(tmp
             it.store.users,
             it.store.sessions,
             passwords=it.passwords,
+            lockout=it.lockout,
             key_file=it.key_file,
             limits=LIMITS,
             clock=it.clock,

@@ -231,6 +231,25 @@ def enable(name: str, config: Path | None, as_json: bool) -> None:
 @click.argument("name")
 @config_option
 @json_option
+def unlock(name: str, config: Path | None, as_json: bool) -> None:
+    """Forget the failed logins of a user, from everywhere."""
+
+    async def work(opened: Opened) -> "User":
+        user = await opened.local.users.get(name)
+        await opened.local.lockout.unlock(user.username)
+        return user
+
+    user = using(config, work)
+    if as_json:
+        print_json(_described(user))
+        return
+    click.echo(f"the failed logins of {user.username} are forgotten")
+
+
+@users.command
+@click.argument("name")
+@config_option
+@json_option
 def remove(name: str, config: Path | None, as_json: bool) -> int:
     """Forget a user, and end every login of theirs."""
     return _ordered(config, as_json, lambda opened: opened.local.users.remove(name))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wsauth.core.feed import KEPT
+from wsauth.core.lockout import Policy
 from wsauth.core.sessions import Limits
 from wsauth.core.throttling import rate
 from wsauth.guard.backend import Backend
@@ -65,6 +66,12 @@ def backend_of(
         algorithm=tokens.algorithm,
         secure=settings.public_url(port).startswith("https://"),
         rules=rules,
+        lockout=Policy(
+            rate=rate(settings.limits.login_failures_per_address, "limits.login_failures_per_address"),
+            after=settings.passwords.lockout_after,
+            lasts=settings.passwords.lockout_for,
+        ),
+        exempt=tuple(ip_network(each) for each in settings.limits.exempt),
     )
     backend.serve_users(keys, limits)
     return backend

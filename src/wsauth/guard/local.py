@@ -7,6 +7,8 @@ import msgspec
 from wsauth.core import events
 from wsauth.core.feed import Row
 from wsauth.core.identity import OWN_ISSUER, Identity
+from wsauth.core.lockout import Policy
+from wsauth.core.peers import Network
 from wsauth.core.sessions import Limits
 from wsauth.interfaces.clock import Clock
 from wsauth.interfaces.store import Store
@@ -16,6 +18,7 @@ from wsauth.services.events import Bus
 from wsauth.services.feed.follower import Follower
 from wsauth.services.feed.orders import Orders
 from wsauth.services.keyfile import KeyFile
+from wsauth.services.lockout import Lockout
 from wsauth.services.passwords import Passwords
 from wsauth.services.sessions import Sessions
 from wsauth.services.signing import SigningKeys
@@ -35,6 +38,8 @@ class LocalKeys(msgspec.Struct, frozen=True, kw_only=True):
         algorithm: which signs them.
         secure: browsers reach us by https.
         rules: for new passwords.
+        lockout: when a password may be tried.
+        exempt: networks that are not counted by address.
     """
 
     issuer: str
@@ -42,6 +47,8 @@ class LocalKeys(msgspec.Struct, frozen=True, kw_only=True):
     algorithm: str = "EdDSA"
     secure: bool = False
     rules: PasswordRules = PasswordRules()
+    lockout: Policy = Policy()
+    exempt: tuple[Network, ...] = ()
 
 
 class Local:
@@ -61,6 +68,7 @@ class Local:
         self.limits = limits
         self.secure = keys.secure
         self.passwords = Passwords()
+        self.lockout = Lockout(keys.lockout, store.counters, key_file=key_file, clock=clock, exempt=keys.exempt)
         self.signing = SigningKeys(store.keys, key_file, keys.algorithm, clock)
         self.tokens = AccessTokens(self.signing, keys.issuer, keys.audience, limits.access, clock)
         self.assertions = Assertions(self.signing, keys.issuer, clock)
@@ -77,6 +85,7 @@ class Local:
             store.users,
             store.sessions,
             passwords=self.passwords,
+            lockout=self.lockout,
             key_file=key_file,
             limits=limits,
             clock=clock,
@@ -126,6 +135,7 @@ class Local:
 
     async def _prune(self) -> None:
         await self._store.sessions.prune(self.limits, self._clock.now())
+        await self.lockout.prune()
 
     def _closed(self, event: events.Closed) -> Awaitable[None] | None:
         """Forget the session that a connection had for itself, also while the process ends; most had none."""

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from wsauth.interfaces.audit import AuditStore
+from wsauth.interfaces.counters import Counters
 from wsauth.interfaces.feed import Feed, FeedReader
 from wsauth.interfaces.keys import KeyStore
 from wsauth.interfaces.sessions import SessionStore
@@ -20,6 +21,7 @@ class Store(Protocol):
     tickets: TicketStore
     keys: KeyStore
     audit: AuditStore
+    counters: Counters
     feed: Feed
     reader: FeedReader
 

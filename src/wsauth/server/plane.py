@@ -1,7 +1,7 @@
 """What every part of the control plane has at hand."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from fastapi import Request
@@ -18,6 +18,9 @@ from wsauth.settings import Settings
 from wsauth.settings.server import is_loopback
 
 __all__ = ["Body", "Plane", "Urls", "authenticated", "permissions_of", "port_of", "somebody"]
+
+_DEVICE_KEPT: Final = 180 * 86_400
+"""Seconds that a device stays known."""
 
 
 class Urls(Protocol):
@@ -80,6 +83,17 @@ class Plane:
         name = self.local.verifier.cookie
         secure = "; Secure" if self.local.secure else ""
         written = f"{name}={value}; Path=/; Max-Age={max(0, int(max_age))}; HttpOnly; SameSite=Lax{secure}"
+        headers.append("Set-Cookie", written)
+
+    @property
+    def device_name(self) -> str:
+        """The name of the cookie by which a device is known that has logged in before; it opens nothing."""
+        return f"{self.local.verifier.cookie}-device"
+
+    def set_device(self, headers: MutableHeaders, value: str) -> None:
+        """Let a device be known after a login, so that nobody can lock it out by guessing (OWASP, device cookies)."""
+        secure = "; Secure" if self.local.secure else ""
+        written = f"{self.device_name}={value}; Path=/; Max-Age={_DEVICE_KEPT}; HttpOnly; SameSite=Lax{secure}"
         headers.append("Set-Cookie", written)
 
 

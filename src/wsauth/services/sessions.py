@@ -30,6 +30,7 @@ from wsauth.interfaces.users import UserStore
 from wsauth.services.events import Bus
 from wsauth.services.feed.orders import Orders
 from wsauth.services.keyfile import KeyFile
+from wsauth.services.lockout import Lockout
 from wsauth.services.passwords import Passwords
 
 __all__ = ["Sessions", "identity_of"]
@@ -45,6 +46,7 @@ class Sessions:
         users: whose.
         sessions: remembers them.
         passwords: checks them, in a bounded pool.
+        lockout: says how often they may be tried.
         key_file: makes the proofs.
         limits: how long sessions live.
         clock: tells the time.
@@ -58,6 +60,7 @@ class Sessions:
         sessions: SessionStore,
         *,
         passwords: Passwords,
+        lockout: Lockout,
         key_file: KeyFile,
         limits: Limits,
         clock: Clock,
@@ -68,6 +71,7 @@ class Sessions:
         self._users = users
         self._sessions = sessions
         self._passwords = passwords
+        self._lockout = lockout
         self._mac = key_file.mac("session proofs")
         self._clock = clock
         self._bus = bus
@@ -78,14 +82,21 @@ class Sessions:
     # Opening.
 
     async def login(
-        self, username: str, password: str, kind: SessionKind, *, address: str = "", agent: str = ""
+        self,
+        username: str,
+        password: str,
+        kind: SessionKind,
+        *,
+        address: str = "",
+        agent: str = "",
+        device: str = "",
     ) -> Known:
         """Open a session for whoever has this password.
 
         Raises:
-            Refused: `credentials_invalid`; or `unavailable`: too many are waiting.
+            Refused: as `authenticate`.
         """
-        user = await self.authenticate(username, password)
+        user = await self.authenticate(username, password, address=address, device=device)
         now = self._clock.now()
         session = Session(
             id=secrets.token_hex(20),
@@ -107,14 +118,25 @@ class Sessions:
             self._bus.publish(logged_in)
         return known
 
-    async def authenticate(self, username: str, password: str) -> User:
+    async def authenticate(self, username: str, password: str, *, address: str = "", device: str = "") -> User:
         """Return whose password it is, without opening a session.
 
         Unknown users, wrong passwords and disabled users get the same answer in the same time (ASVS 6.3.8).
 
+        Args:
+            username: as typed.
+            password: as typed.
+            address: from where.
+            device: what is known of a device that has logged in to this account before.
+
         Raises:
-            Refused: `credentials_invalid`; or `unavailable`: too many are waiting.
+            Refused: `credentials_invalid`; `account_locked` or `rate_limited`: it may not be tried now; or
+                `unavailable`: too many are waiting.
         """
+        async with self._lockout.attempt(username, address, device):
+            return await self._checked(username, password)
+
+    async def _checked(self, username: str, password: str) -> User:
         user = await self._users.find(username)
         usable = user is not None and not user.disabled and not user.service and user.password_hash
         if user is not None and user.password_until is not None and user.password_until <= self._clock.now():
@@ -292,9 +314,10 @@ class Sessions:
         Raises:
             Refused: `credentials_invalid`: the old password is wrong; `conflict`: something else changed meanwhile.
         """
-        verdict = await self._passwords.verify(old, user.password_hash or None)
-        if not verdict.good:
-            raise _no(user, "the current password is wrong")
+        async with self._lockout.attempt(user.username, "", carry):
+            verdict = await self._passwords.verify(old, user.password_hash or None)
+            if not verdict.good:
+                raise _no(user, "the current password is wrong")
         hashed = await new_hash()
         event = events.PasswordChanged(at=self._clock.now(), subject=user.username)
         with recording(lambda found: None if found is None else event):

@@ -2,7 +2,7 @@
 
 from pydantic import StrictInt
 
-from wsauth.settings.keys import Table, key
+from wsauth.settings.keys import NeededDuration, Table, key
 
 __all__ = ["Passwords"]
 
@@ -12,3 +12,11 @@ class Passwords(Table):
 
     minimum_length: StrictInt = key(15, "The fewest characters of a new password; never under 8.", ge=8)
     maximum_length: StrictInt = key(256, "The most characters of a password.", ge=8, le=4096)
+    lockout_after: StrictInt = key(
+        10,
+        "Wrong passwords in a row after which an account is locked for the network they came from. Over all networks "
+        "there is only a growing delay.",
+        ge=1,
+        le=100,
+    )
+    lockout_for: NeededDuration = key("15m", "How long that lasts, and how long the delay gets at most.")

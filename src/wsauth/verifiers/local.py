@@ -63,7 +63,12 @@ class LocalVerifier:
             Refused: they are ours and bad; or `csrf_failed`: a cookie came without the proof it needs.
         """
         if credentials.kind == "password" and not credentials.lasting:
-            return _identity(await self._sessions.authenticate(credentials.username, credentials.secret), "password")
+            return _identity(
+                await self._sessions.authenticate(
+                    credentials.username, credentials.secret, address=credentials.address
+                ),
+                "password",
+            )
         if credentials.kind == "password":
             known = await self._sessions.login(
                 credentials.username, credentials.secret, "connection", address=credentials.address

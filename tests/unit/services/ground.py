@@ -9,6 +9,7 @@ import pytest
 from tests.issuing import SteppedClock
 from wsauth.core.events import Event, PasswordChanged, SessionEnded, TokenReused, UserChanged
 from wsauth.core.feed import Row
+from wsauth.core.lockout import Policy
 from wsauth.core.sessions import Limits
 from wsauth.core.users import User
 from wsauth.errors import Refused
@@ -16,6 +17,7 @@ from wsauth.interfaces.sessions import Known
 from wsauth.services.events import Bus
 from wsauth.services.feed.orders import Orders
 from wsauth.services.keyfile import KeyFile
+from wsauth.services.lockout import Lockout
 from wsauth.services.passwords import Passwords
 from wsauth.services.sessions import Sessions
 from wsauth.services.signing import SigningKeys
@@ -60,10 +62,12 @@ class Ground:
             bus=bus,
             orders=orders,
         )
+        self.lockout = Lockout(Policy(), store.counters, key_file=key_file, clock=clock)
         self.sessions = Sessions(
             store.users,
             store.sessions,
             passwords=self.passwords,
+            lockout=self.lockout,
             key_file=key_file,
             limits=LIMITS,
             clock=clock,

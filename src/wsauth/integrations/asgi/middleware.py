@@ -79,6 +79,7 @@ class WebSocketAuthMiddleware:
                 )
             if not guard.started:
                 await guard.start()
+            credentials.address = address
             identity = guard.authentication.recall(credentials)
             if identity is None:
                 exhausted = guard.connections.throttling.exhausted(address) if credentials.kind == "password" else None

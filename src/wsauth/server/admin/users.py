@@ -40,12 +40,14 @@ class UserChange(Body):
     disabled: bool | None = None
     reset_password: Confirmed | None = None
     reset_key: Confirmed | None = None
+    unlock: Confirmed | None = None
 
     @property
     def changes(self) -> int:
         """Return how many changes it is; roles and grants are one."""
         rights = self.roles is not None or self.grants is not None
-        return sum((rights, self.disabled is not None, bool(self.reset_password), bool(self.reset_key)))
+        ordered = (self.reset_password, self.reset_key, self.unlock)
+        return sum((rights, self.disabled is not None, *map(bool, ordered)))
 
 
 def user_routes(plane: Plane) -> APIRouter:
@@ -89,6 +91,7 @@ def user_routes(plane: Plane) -> APIRouter:
 class _Users:
     def __init__(self, plane: Plane) -> None:
         self._users = plane.local.users
+        self._lockout = plane.local.lockout
         self._one_at_a_time = asyncio.Lock()
 
     async def add(self, body: NewUser) -> AddedUser:
@@ -100,7 +103,7 @@ class _Users:
 
     async def change(self, name: str, body: UserChange) -> ChangedUser:
         if body.changes != 1:
-            raise Unfit(400, "change one thing: roles and grants, or disabled, or reset_password, or reset_key")
+            raise Unfit(400, "change one thing: roles and grants, disabled, reset_password, reset_key, or unlock")
         if body.roles is not None or body.grants is not None:
             async with self._one_at_a_time:
                 if body.grants is not None and ADMIN not in body.grants:
@@ -112,6 +115,10 @@ class _Users:
         if body.reset_key:
             report, key = await self._users.reset_key(name)
             return ChangedUser.of(await self._users.get(name), report=Report.of(report), api_key=key)
+        if body.unlock:
+            user = await self._users.get(name)
+            await self._lockout.unlock(user.username)
+            return ChangedUser.of(user)
         if not body.disabled:
             return ChangedUser.of(await self._users.enable(name))
         async with self._one_at_a_time:

@@ -89,11 +89,19 @@ class _Logins:
             kind,
             address=request.client.host if request.client else "",
             agent=request.headers.get("user-agent", ""),
+            device=self._device(request.headers, body.username),
         )
+        plane.set_device(response.headers, plane.local.lockout.device_cookie(known.user.username))
         if body.cookie:
             await self._end_before(request.headers)
             return self._signed_in(response, known)
         return self._logged_in(known)
+
+    def _device(self, headers: Headers, username: str) -> str:
+        """Return which device it is, where it has logged in to this account before."""
+        lockout, name = self._plane.local.lockout, self._plane.device_name
+        cookies = (cookie for header in headers.getlist("cookie") for cookie in cut_cookies(header, [name])[0])
+        return next(filter(None, (lockout.device_of(value, username) for _, value in cookies)), "")
 
     async def _end_before(self, headers: Headers) -> None:
         """End the session whose cookie came along: after a login nobody else may know the way in (ASVS 7.2.4)."""

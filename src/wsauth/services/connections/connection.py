@@ -164,9 +164,8 @@ class Connection:
         """Have credentials verified within the route's time. Next: `answer`."""
         path, timeout = self.machine.about.path, self.machine.policy.auth_timeout
         address = self.machine.about.address
-        exhausted = None if question.credentials.kind == "token" else self._service.throttling.exhausted(address)
-        if exhausted is not None:
-            return exhausted
+        if question.credentials.kind == "password" and (limited := self._service.throttling.exhausted(address)):
+            return limited
         question.credentials.address = address
         question.credentials.lasting = True
         try:

@@ -16,8 +16,7 @@ def upgrade() -> None:
         "login_failures",
         # Of an address, of an account, of an account from one network, or of a device.
         sa.Column("key", sa.Text, primary_key=True),
-        sa.Column("failures", sa.Integer, nullable=False),
-        sa.Column("since", _TIME, nullable=False),
+        sa.Column("level", sa.Double, nullable=False),
         sa.Column("last", _TIME, nullable=False),
         sa.Column("keep_until", _TIME, nullable=False),
         sqlite_with_rowid=False,

@@ -1,0 +1,106 @@
+"""Let passwords be tried only so often, whichever way they come: HTTP login, Basic and messages share the counters."""
+
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from hmac import compare_digest
+from ipaddress import ip_address
+
+from wsauth.core.lockout import Keys, Policy, counted_name
+from wsauth.core.peers import Network
+from wsauth.core.throttling import network_of
+from wsauth.errors import Refused
+from wsauth.interfaces.clock import Clock
+from wsauth.interfaces.counters import Counters
+from wsauth.services.keyfile import KeyFile
+
+__all__ = ["Lockout"]
+
+
+class Lockout:
+    """Charge attempts, exactly, over all processes of the store.
+
+    Args:
+        policy: when a password may be tried.
+        counters: remember what was.
+        key_file: hides the names that were typed, among which are passwords, from who reads the store.
+        clock: tells the time.
+        exempt: networks that are not counted by address.
+    """
+
+    def __init__(
+        self, policy: Policy, counters: Counters, *, key_file: KeyFile, clock: Clock, exempt: tuple[Network, ...] = ()
+    ) -> None:
+        self._policy = policy
+        self._counters = counters
+        self._mac = key_file.mac("login counters")
+        self._devices = key_file.mac("known devices")
+        self._clock = clock
+        self._exempt = exempt
+        self._is_exempt = lru_cache(maxsize=1024)(self._look)
+
+    @asynccontextmanager
+    async def attempt(self, username: str, address: str, device: str = "") -> AsyncGenerator[None]:
+        """Charge an attempt, around the check of the password, and see what becomes of it.
+
+        Args:
+            username: as typed, whether or not there is such a user.
+            address: from where; empty is unknown.
+            device: what is known of the device, where it has logged in to this account before; else empty.
+
+        Raises:
+            Refused: `account_locked` or `rate_limited`, before the password is looked at.
+        """
+        name = self._name(username)
+        keys = Keys(
+            address="" if not address or self._is_exempt(address) else f"address:{network_of(address)}",
+            here=f"account:{name}:at {network_of(address)}",
+            account=f"account:{name}:",
+            device=f"device:{device}" if device else "",
+        )
+        now = self._clock.now()
+        refused = await self._counters.update(keys.all, lambda found: self._policy.arrive(keys, found, now))
+        if refused is not None:
+            raise refused
+        try:
+            yield
+        except Refused as error:
+            if error.code != "credentials_invalid":
+                await self._counters.update(keys.all, lambda found: self._policy.forgive(keys, found, now))
+            raise
+        # Whoever leaves before the answer has tried as well: what was charged stays.
+        await self._counters.update(keys.all, lambda found: self._policy.succeed(keys, found, now))
+
+    def device_cookie(self, username: str) -> str:
+        """Return what a device keeps that has logged in to this account."""
+        device = secrets.token_hex(16)
+        return f"{device}.{self._devices.sign(_device_message(device, username)).hex()}"
+
+    def device_of(self, cookie: str, username: str) -> str:
+        """Return which device it is, where it has logged in to this account; else empty."""
+        device, _, tag = cookie.partition(".")
+        expected = self._devices.sign(_device_message(device, username)).hex()
+        return device if compare_digest(tag.encode("utf-8", "replace"), expected.encode()) else ""
+
+    async def unlock(self, username: str) -> None:
+        """Forget the failures of an account, from everywhere."""
+        await self._counters.clear(f"account:{self._name(username)}:")
+
+    async def prune(self) -> None:
+        """Forget what is over."""
+        await self._counters.prune(self._clock.now())
+
+    def _name(self, username: str) -> str:
+        return self._mac.sign(counted_name(username).encode("utf-8", "surrogatepass")).hex()[:32]
+
+    def _look(self, address: str) -> bool:
+        try:
+            parsed = ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed in network for network in self._exempt)
+
+
+def _device_message(device: str, username: str) -> bytes:
+    return f"{device} {counted_name(username)}".encode("utf-8", "replace")
