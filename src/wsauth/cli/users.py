@@ -235,9 +235,7 @@ def unlock(name: str, config: Path | None, as_json: bool) -> None:
     """Forget the failed logins of a user, from everywhere."""
 
     async def work(opened: Opened) -> "User":
-        user = await opened.local.users.get(name)
-        await opened.local.lockout.unlock(user.username)
-        return user
+        return await opened.local.unlock(name)
 
     user = using(config, work)
     if as_json:

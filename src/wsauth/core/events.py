@@ -227,7 +227,7 @@ class UserChanged(ChangeEvent, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         subject: who.
-        what: `added`, `rights`, `password`, `key`, `disabled`, `enabled` or `removed`.
+        what: `added`, `rights`, `password`, `key`, `disabled`, `enabled`, `unlocked` or `removed`.
     """
 
     subject: str

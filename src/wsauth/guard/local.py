@@ -10,6 +10,8 @@ from wsauth.core.identity import OWN_ISSUER, Identity
 from wsauth.core.lockout import Policy
 from wsauth.core.peers import Network
 from wsauth.core.sessions import Limits
+from wsauth.core.users import User
+from wsauth.interfaces.audit import recording
 from wsauth.interfaces.clock import Clock
 from wsauth.interfaces.store import Store
 from wsauth.services.assertions import Assertions
@@ -94,6 +96,7 @@ class Local:
         )
         self.verifier = LocalVerifier(self.tokens, self.sessions, self.users, secure=keys.secure)
         self._store = store
+        self._bus = bus
         self._clock = clock
         self._follower: Follower | None = None
         self._keys_changed = False
@@ -106,6 +109,19 @@ class Local:
     async def aclose(self) -> None:
         """Check no more passwords."""
         await self.passwords.aclose()
+
+    async def unlock(self, username: str) -> User:
+        """Forget the failed logins of a user, from everywhere, and return the user.
+
+        Raises:
+            Refused: `not_found`.
+        """
+        user = await self.users.get(username)
+        event = events.UserChanged(at=self._clock.now(), subject=user.username, what="unlocked")
+        with recording(lambda _: event):
+            await self.lockout.unlock(user.username)
+            self._bus.publish(event)
+        return user
 
     def follow(self, follower: Follower, connections: Connections) -> None:
         """Heed the feed, and what becomes of connections."""

@@ -91,7 +91,7 @@ def user_routes(plane: Plane) -> APIRouter:
 class _Users:
     def __init__(self, plane: Plane) -> None:
         self._users = plane.local.users
-        self._lockout = plane.local.lockout
+        self._local = plane.local
         self._one_at_a_time = asyncio.Lock()
 
     async def add(self, body: NewUser) -> AddedUser:
@@ -116,9 +116,7 @@ class _Users:
             report, key = await self._users.reset_key(name)
             return ChangedUser.of(await self._users.get(name), report=Report.of(report), api_key=key)
         if body.unlock:
-            user = await self._users.get(name)
-            await self._lockout.unlock(user.username)
-            return ChangedUser.of(user)
+            return ChangedUser.of(await self._local.unlock(name))
         if not body.disabled:
             return ChangedUser.of(await self._users.enable(name))
         async with self._one_at_a_time:
