@@ -58,7 +58,10 @@ def backend_of(
         access=tokens.access_ttl, idle=tokens.refresh_ttl, absolute=tokens.session_ttl, grace=tokens.refresh_grace
     )
     rules = PasswordRules(
-        minimum_length=settings.passwords.minimum_length, maximum_length=settings.passwords.maximum_length
+        minimum_length=settings.passwords.minimum_length,
+        maximum_length=settings.passwords.maximum_length,
+        require_classes=settings.passwords.require_classes,
+        minimum_strength=settings.passwords.minimum_strength,
     )
     keys = LocalKeys(
         issuer=settings.issuer(port),

@@ -10,7 +10,7 @@ from wsauth.services.events import Bus
 __all__ = ["subscribe"]
 
 _log = logging.getLogger("wsauth")
-_FLOOD: Final = 20
+_FLOOD: Final = 200
 """Equal refusals of one address in a minute that have a line each."""
 _MINUTE: Final = 60.0
 _REMEMBERED: Final = 10_000

@@ -10,7 +10,8 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -172,6 +173,9 @@ class Passwords:
     async def verify(self, password: str, hashed: str | None) -> Verdict:
         """Check a password, at the same cost whether or not there is a hash.
 
+        As it came; where that is wrong, and typed otherwise it would be another, its NFKC form (SP 800-63B-4 section
+        3.1.1.2): keyboards differ in how they make the same character.
+
         Args:
             password: as it came.
             hashed: of the user; `None` or empty for a user that is unknown, disabled or has none: never good.
@@ -179,7 +183,7 @@ class Passwords:
         Raises:
             Refused: `unavailable` and `draining` as `Workers.run`; nothing else.
         """
-        verdict, begun = await self.workers.run(partial(self._check, _encoded(password), hashed))
+        verdict, begun = await self.workers.run(partial(self._check, _forms(password), hashed))
         if not verdict.good:
             await asyncio.sleep(begun + self._soonest_no - time.monotonic())
         return verdict
@@ -188,24 +192,35 @@ class Passwords:
         """End the threads without waiting for what is queued."""
         await self.workers.aclose()
 
-    def _check(self, secret: bytes | None, hashed: str | None) -> tuple[Verdict, float]:
+    def _check(self, forms: Sequence[bytes], hashed: str | None) -> tuple[Verdict, float]:
         """Return the verdict and when the work on it began."""
         begun = time.monotonic()
-        if secret is None or not hashed or not verifiable(hashed):
-            self._hasher.verify(secret or b"", self._dummy)
+        if not forms or not hashed or not verifiable(hashed):
+            for form in forms or [b""]:
+                self._hasher.verify(form, self._dummy)
             return Verdict(False), begun
         imported = BcryptHasher.identify(hashed)
         used = time.thread_time()
-        try:
-            good = self._hasher.verify(secret[:_BCRYPT_LIMIT] if imported else secret, hashed)
-        except ValueError:  # it has the form of bcrypt, but no salt of it
-            self._hasher.verify(secret, self._dummy)
-            good = False
+        secret = next((form for form in forms if self._is_of(form, hashed, imported)), None)
+        good = secret is not None
         if not imported and not self._argon2.check_needs_rehash(hashed):
             return Verdict(good), begun
         self._soonest_no = max(self._soonest_no, _HEADROOM * max(self._own, time.thread_time() - used))
-        proven = good and not (imported and len(secret) > _BCRYPT_LIMIT)
-        return Verdict(good, self._hasher.hash(secret) if proven else None), begun
+        proven = secret is not None and not (imported and len(secret) > _BCRYPT_LIMIT)
+        return Verdict(good, self._hasher.hash(secret) if proven and secret is not None else None), begun
+
+    def _is_of(self, secret: bytes, hashed: str, imported: bool) -> bool:
+        try:
+            return self._hasher.verify(secret[:_BCRYPT_LIMIT] if imported else secret, hashed)
+        except ValueError:  # it has the form of bcrypt, but no salt of it
+            self._hasher.verify(secret, self._dummy)
+            return False
+
+
+def _forms(password: str) -> list[bytes]:
+    """Return the UTF-8 of a password as it came and of its NFKC form, where that is another; none for nobody's."""
+    forms = (password, unicodedata.normalize("NFKC", password) if len(password) <= HARD_LIMIT else "")
+    return list(dict.fromkeys(form for form in map(_encoded, forms) if form is not None))
 
 
 def _encoded(password: str) -> bytes | None:

@@ -4,6 +4,7 @@ import secrets
 from base64 import b32encode
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -22,6 +23,7 @@ from wsauth.services.events import Bus
 from wsauth.services.feed.orders import Orders
 from wsauth.services.keyfile import KeyFile
 from wsauth.services.passwords import Passwords, verifiable
+from wsauth.services.strength import weaknesses
 
 __all__ = [
     "API_KEY_PREFIX",
@@ -45,6 +47,8 @@ class PasswordRules(msgspec.Struct, frozen=True, kw_only=True):
 
     minimum_length: int = 15
     maximum_length: int = 256
+    require_classes: int = 0
+    minimum_strength: int = 3
 
 
 class PasswordRejected(Refused):
@@ -150,7 +154,13 @@ class Users:
             PasswordRejected: it may not.
         """
         rules = self._rules
-        found = reasons(password, username=username, minimum=rules.minimum_length, maximum=rules.maximum_length)
+        found = reasons(
+            password,
+            username=username,
+            minimum=rules.minimum_length,
+            maximum=rules.maximum_length,
+            classes=rules.require_classes,
+        )
         if found:
             raise PasswordRejected(found)
 
@@ -161,6 +171,10 @@ class Users:
             PasswordRejected: it is not acceptable.
         """
         self.check_password(password, username)
+        look = partial(weaknesses, password, username, self._rules.minimum_strength)
+        found = await self._passwords.workers.run(look)
+        if found:
+            raise PasswordRejected(found)
         return await self._passwords.hash(password)
 
     # Changing.

@@ -14,7 +14,6 @@ KEYS: Final[dict[str, dict[str, Any]]] = {
     "monitoring": {"block_after": "", "block_for": "1h", "webhooks": [], "actions": {}},
     "routes": {"token_in_every_message": False, "message_rules": ""},
     "limits": {"messages_per_connection": ""},
-    "passwords": {"require_classes": 0, "minimum_strength": 3},
 }
 """Table → key → the default, which is taken and changes nothing; every other value is refused."""
 

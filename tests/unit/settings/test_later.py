@@ -32,7 +32,7 @@ def test_a_key_of_later_may_have_its_default(folder: Folder, table: str, key: st
 
 def test_a_number_is_not_a_truth_value(folder: Folder) -> None:
     """Only exactly the default is taken."""
-    assert "later release" in folder.refused("[passwords]\nrequire_classes = false")
+    assert "later release" in folder.refused("[[routes]]\npath = '/ws'\nupstream = 'echo'\ntoken_in_every_message = 0")
 
 
 @pytest.mark.parametrize(
