@@ -8,7 +8,7 @@ __all__ = ["FREELY", "FREELY_WRITTEN"]
 
 _HERE = ("127.0.0.0/8", "::1/128")
 
-FREELY = Allowances(exempt=tuple(ip_network(each) for each in _HERE), per_identity=100_000)
+FREELY = Allowances(exempt=tuple(ip_network(each) for each in _HERE), unauthenticated=100_000, per_identity=100_000)
 """For a `Guard`."""
 FREELY_WRITTEN = {
     "WSAUTH__LIMITS__EXEMPT": '["127.0.0.0/8", "::1/128"]',
