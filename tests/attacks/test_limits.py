@@ -171,3 +171,25 @@ async def test_an_office_comes_back_at_once(at: Serving) -> None:
     async with AsyncExitStack() as stack:
         sockets = await asyncio.gather(*(opened(at, stack, HONEST, token) for token in tokens for _ in range(3)))
         assert all(await asyncio.gather(*(echoes(each) for each in sockets)))
+
+
+async def test_an_office_with_cookies_comes_back_at_once(tmp_path: Path) -> None:
+    """Who brings a cookie is looked at, which takes a moment, and is none of the silent who have few places."""
+    roomy = {**LIMITED, "WSAUTH__LIMITS__CONNECT_PER_ADDRESS": "300/m"}
+    async with serving(tmp_path, config=CONFIG, environ=roomy) as at, AsyncExitStack() as stack:
+        names = [f"user{each}" for each in range(12)]
+        password = await people(at, names)
+        cookies = []
+        for name in names:
+            body = {"username": name, "password": password, "cookie": True}
+            answer = await called("POST", f"{at.http}/auth/login", body=body)
+            found = [each for each in answer.headers.get_list("set-cookie") if "-device=" not in each]
+            cookies.append(found[0].partition(";")[0])
+            secret(cookies[-1].partition("=")[2], "a session cookie")
+
+        async def opens(cookie: str) -> int:
+            own = f"http://127.0.0.1:{port_of(at.http)}"
+            sent = head(HONEST, f"Cookie: {cookie}", f"Origin: {own}")
+            return (await (await stack.enter_async_context(wire(port_of(at.http), sent))).answer()).status
+
+        assert await asyncio.gather(*(opens(each) for each in cookies * 3)) == [101] * 36

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from functools import lru_cache
 from hmac import compare_digest
 from ipaddress import ip_address
+from typing import Final
 
 from wsauth.core.lockout import Keys, Policy, counted_name
 from wsauth.core.peers import Network
@@ -16,6 +17,8 @@ from wsauth.interfaces.counters import Counters
 from wsauth.services.keyfile import KeyFile
 
 __all__ = ["Lockout"]
+
+_REMEMBERED: Final = 10_000
 
 
 class Lockout:
@@ -38,6 +41,8 @@ class Lockout:
         self._devices = key_file.mac("known devices")
         self._clock = clock
         self._exempt = exempt
+        # Address -> until when it may not try, and why.
+        self._spent: dict[str, tuple[float, Refused]] = {}
         self._is_exempt = lru_cache(maxsize=1024)(self._look)
 
     @asynccontextmanager
@@ -60,8 +65,13 @@ class Lockout:
             device=f"device:{device}" if device else "",
         )
         now = self._clock.now()
+        spent = self._spent.get(keys.address)
+        if spent is not None and now < spent[0]:
+            raise Refused("rate_limited", spent[1].reason, mend=spent[1].mend, retry_after=spent[0] - now)
         refused = await self._counters.update(keys.all, lambda found: self._policy.arrive(keys, found, now))
         if refused is not None:
+            if refused.code == "rate_limited":
+                self._remember(keys.address, now, refused)
             raise refused
         try:
             yield
@@ -82,6 +92,12 @@ class Lockout:
         device, _, tag = cookie.partition(".")
         expected = self._devices.sign(_device_message(device, username)).hex()
         return device if compare_digest(tag.encode("utf-8", "replace"), expected.encode()) else ""
+
+    def _remember(self, key: str, now: float, refused: Refused) -> None:
+        """Answer an address that has used up its tries without the store, until it may try again."""
+        if len(self._spent) >= _REMEMBERED:
+            self._spent.clear()
+        self._spent[key] = (now + (refused.retry_after or 0.0), refused.as_value())
 
     async def unlock(self, username: str) -> None:
         """Forget the failures of an account, from everywhere."""

@@ -150,7 +150,8 @@ class Connection:
             machine.handshake.refused = limited
         elif machine.handshake.refused is None:
             self.charged = True
-            if not machine.policy.anonymous or machine.handshake.credentials is not None:
+            # Whoever has brought something is being looked at, which ends by itself; a stranger may stay silent.
+            if machine.handshake.credentials is None and not machine.policy.anonymous:
                 key = service.throttling.key(address)
                 service.waiting.add(self, key, capped=bool(key))
 
