@@ -43,7 +43,7 @@ class Guesser:
 
     async def login(self, name: str, password: str, address: str, cookie: str = "") -> tuple[int, str]:
         """Log in by HTTP, and return the status and the device cookie."""
-        body = json.dumps({"username": name, "password": password})
+        body = json.dumps({"username": name, "password": password, "cookie": True})
         head = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n{cookie}"
         answer = await self._ask("POST /auth/login", head, address, body)
         device = next((line for line in answer.splitlines() if "-device=" in line), "").partition(": ")[2]

@@ -172,7 +172,9 @@ async def lives(page: Page) -> None:
 async def test_ck_01_the_cookie_has_every_attribute(target: Plane, tls: Plane) -> None:
     """Where browsers come by https the cookie is bound to host, path and https, and no script reads it."""
     for server in (target, tls):
-        [line] = (await server.page("alice")).reply.headers.get_list("set-cookie")
+        [line, device] = (await server.page("alice")).reply.headers.get_list("set-cookie")
+        assert device.startswith("__Host-wsauth-device=")
+        assert device.endswith("; Path=/; Max-Age=15552000; HttpOnly; SameSite=Lax; Secure")
         pair, *attributes = line.split("; ")
         assert pair.startswith("__Host-wsauth=")
         named = {each.partition("=")[0].lower(): each.partition("=")[2] for each in attributes}
@@ -184,7 +186,8 @@ async def test_ck_01_the_cookie_has_every_attribute(target: Plane, tls: Plane) -
 
 async def test_ck_01_without_secure_only_on_plain_loopback(plain: Plane) -> None:
     """Where nobody can listen the cookie has a name of its own, and all other attributes."""
-    [line] = (await plain.page("alice")).reply.headers.get_list("set-cookie")
+    [line, device] = (await plain.page("alice")).reply.headers.get_list("set-cookie")
+    assert device.startswith("wsauth-device=")
     assert line.startswith("wsauth=")
     assert "HttpOnly" in line
     assert "SameSite=Lax" in line

@@ -91,10 +91,11 @@ class _Logins:
             agent=request.headers.get("user-agent", ""),
             device=self._device(request.headers, body.username),
         )
-        plane.set_device(response.headers, plane.local.lockout.device_cookie(known.user.username))
         if body.cookie:
             await self._end_before(request.headers)
-            return self._signed_in(response, known)
+            signed_in = self._signed_in(response, known)
+            plane.set_device(response.headers, plane.local.lockout.device_cookie(known.user.username))
+            return signed_in
         return self._logged_in(known)
 
     def _device(self, headers: Headers, username: str) -> str:
