@@ -389,7 +389,11 @@ async def gateway(
             await backend.open()
             try:
                 assert backend.local is not None
-                yield Site(process, echo, played, backend.local)
+                site = Site(process, echo, played, backend.local)
+                await site.serves_the_next()
+                # What the first entries of the audit log open stays open, and is nobody's connection.
+                await asyncio.sleep(1.0)
+                yield site
             finally:
                 await backend.aclose()
 

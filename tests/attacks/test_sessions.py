@@ -177,7 +177,7 @@ async def test_se_02_a_login_takes_a_new_id_and_ends_the_one_before(target: Plan
 async def test_se_02_a_password_change_takes_a_new_cookie_and_ends_the_others(target: Plane) -> None:
     """After a change of password only the page that changed it goes on, under a new cookie."""
     page, other, login = await target.page("erin"), await target.page("erin"), await target.login("erin")
-    changed = secret("a new password of Erin's, long enough", "Erin's new password")
+    changed = secret("another password of hers, long enough", "Erin's new password")
     reply = await page.ask("PUT", "/auth/password", json={"current_password": PASSWORD, "new_password": changed})
     assert reply.status_code == 204, reply.text
     renewed = cookie_of(reply, target.cookie)

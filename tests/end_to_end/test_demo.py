@@ -152,7 +152,8 @@ async def test_a_page_that_is_loaded_anew_is_still_signed_in(chromium_browser: B
     async with tab(chromium_browser, demo, "bob") as page:
         cookies = await page.context.cookies()
         assert [(each.get("name"), each.get("httpOnly"), each.get("sameSite")) for each in cookies] == [
-            ("wsauth", True, "Lax")
+            ("wsauth", True, "Lax"),
+            ("wsauth-device", True, "Lax"),
         ]
         await page.reload()
         await expect(page.locator("#state")).to_have_text("open")

@@ -156,6 +156,8 @@ class Trail:
     # In the thread.
 
     def _run(self) -> None:
+        # Opens the file now: whoever comes first need not wait for it, and a descriptor is kept for it.
+        self._written(())
         while True:
             self._wait()
             rows = self._rows()
