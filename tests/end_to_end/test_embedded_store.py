@@ -15,7 +15,7 @@ from tests.servers import Running, serve
 from tests.wsauth_server import ISSUER as OURS
 from tests.wsauth_server import Serving, secret, serving
 
-PASSWORD = secret("alice and her four white rabbits", "the password of alice")
+PASSWORD = secret("four white rabbits and a watch", "the password of alice")
 CONFIG = f'[tokens]\nissuer = "{OURS}"\n'
 
 

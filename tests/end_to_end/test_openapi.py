@@ -163,6 +163,8 @@ async def test_the_admin_api_answers_as_it_says(described: Described, who: str) 
             wrong[operation.label] = sender.wrong
     assert not wrong, "\n".join(f"{label}: {each}" for label, those in wrong.items() for each in those)
     if who == "administrator":
+        taken = {"username": "carol"}
+        answered.add((await called("POST", f"{server.admin}/admin/api/users", token, taken)).status_code)
         assert {200, 201, 400, 404, 409} <= answered
     else:
         assert 403 in answered if who == "user" else 401 in answered
