@@ -86,6 +86,8 @@ class Process:
         self._hurry = hurry
         self._stop = asyncio.Event()
         self._certificates = Certificates(settings) if settings.server.tls else None
+        compression = any(route.compression for route in settings.routes)
+        self._local = LocalServers(application.applications, application.guard, compression=compression)
 
     async def run(self) -> None:
         """Serve until a signal, and end in order."""
@@ -95,15 +97,13 @@ class Process:
             loop.add_signal_handler(signal.SIGINT, self._signalled, 128 + signal.SIGINT)
         try:
             async with AsyncExitStack() as until:
+                until.callback(self._local.close)
                 await self._run(until)
         finally:
             await self._application.aclose()
 
     async def _run(self, until: AsyncExitStack) -> None:
-        application, settings = self._application, self._settings
-        compression = any(route.compression for route in settings.routes)
-        local = LocalServers(application.applications, application.guard, compression=compression)
-        until.callback(local.close)
+        application, local = self._application, self._local
         gateway = self._gateway(local.urls)
         until.callback(gateway.stop)
         await application.start()
@@ -133,6 +133,7 @@ class Process:
 
     def _signalled(self, status: int) -> None:
         if self._stop.is_set() and self._hurry is not None:
+            self._local.close()
             self._hurry(status)
         self._stop.set()
 
