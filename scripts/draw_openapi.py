@@ -14,6 +14,7 @@ from wsauth.guard.configured import backend_of, guard_of
 from wsauth.serve import Urls
 from wsauth.server.document import document
 from wsauth.server.plane import Plane
+from wsauth.services.metrics import Metrics
 from wsauth.settings import load
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "openapi.json"
@@ -33,7 +34,8 @@ def page() -> str:
         if backend.local is None:
             raise ConfigurationError("the server needs its own users")
         guard = guard_of(settings, backend)
-        plane = Plane(settings, guard, backend.local, Urls(PUBLIC, ""), draining=lambda: False)
+        metrics = Metrics(guard.bus, guard.connections, queue=lambda: 0)
+        plane = Plane(settings, guard, backend.local, Urls(PUBLIC, ""), metrics=metrics, draining=lambda: False)
         return json.dumps(document(plane), indent=2, ensure_ascii=False) + "\n"
 
 

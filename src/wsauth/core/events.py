@@ -12,11 +12,13 @@ __all__ = [
     "ConnectionEvent",
     "Disconnected",
     "EndingEvent",
+    "Enforced",
     "Event",
     "Expired",
     "HandshakeRefused",
     "KeysChanged",
     "LoggedIn",
+    "Measurement",
     "MessageRefused",
     "PasswordChanged",
     "RefusalEvent",
@@ -29,6 +31,7 @@ __all__ = [
     "TicketIssued",
     "TokenReused",
     "UserChanged",
+    "Verified",
 ]
 
 
@@ -266,3 +269,27 @@ class RequestRefused(Event, frozen=True, kw_only=True, gc=False):
     method: str
     path: str
     address: str
+
+
+class Measurement(Event, frozen=True, kw_only=True, gc=False):
+    """Be how long something took: for the metrics, and in no log.
+
+    Attributes:
+        seconds: it took.
+    """
+
+    seconds: float
+
+
+class Verified(Measurement, frozen=True, kw_only=True, gc=False):
+    """A credential was judged, good or bad.
+
+    Attributes:
+        kind: `token`, `password`, `ticket` or `certificate`.
+    """
+
+    kind: str
+
+
+class Enforced(Measurement, frozen=True, kw_only=True, gc=False):
+    """A connection was closed by what the feed said, its close frame with the kernel."""

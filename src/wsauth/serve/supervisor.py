@@ -7,16 +7,21 @@ then the worker ends at once. Settings go through the same pipe, since arguments
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
 from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import PIPE, Process
 from contextlib import suppress
 from dataclasses import asdict
+from tempfile import TemporaryDirectory
 from typing import Final, cast
+
+from prometheus_client.multiprocess import mark_process_dead
 
 from wsauth.serve.listening import Listening
 from wsauth.serve.process import GRACE, Told
+from wsauth.services.metrics import FOLDER
 from wsauth.settings import Settings
 
 __all__ = ["ACCEPTING", "MISCONFIGURED", "Supervisor"]
@@ -54,9 +59,14 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._status = 0
         self._order = _order(settings, factory, listening)
+        self._metrics = ""
 
     async def run(self) -> int:
         """Run until a signal, and return the exit status."""
+        with TemporaryDirectory(prefix="wsauth-metrics-", ignore_cleanup_errors=True) as self._metrics:
+            return await self._run()
+
+    async def _run(self) -> int:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._signalled, 0)
         loop.add_signal_handler(signal.SIGINT, self._signalled, 128 + signal.SIGINT)
@@ -123,6 +133,7 @@ class Supervisor:
             *(sys.executable, "-P", "-m", "wsauth.serve.worker"),
             stdin=PIPE,
             stdout=PIPE,
+            env={**os.environ, FOLDER: self._metrics},
             pass_fds=[each.fileno() for each in self._listening.sockets],
         )
         self._workers.add(worker)
@@ -133,6 +144,7 @@ class Supervisor:
             return await worker.wait()
         finally:
             self._workers.discard(worker)
+            mark_process_dead(worker.pid, self._metrics)  # type: ignore[no-untyped-call]  # theirs has no types
 
     async def _instruct(self, number: int, worker: Process) -> None:
         stdin, stdout = cast("StreamWriter", worker.stdin), cast("StreamReader", worker.stdout)  # asked for as pipes

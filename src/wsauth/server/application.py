@@ -1,5 +1,6 @@
 """The control plane of one process, put together."""
 
+import asyncio
 import sys
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -22,6 +23,7 @@ from wsauth.server.plane import Plane, Urls, port_of, somebody
 from wsauth.server.problems import Problems, no_store
 from wsauth.server.sites import Sites
 from wsauth.services.connections.connection import Connection
+from wsauth.services.metrics import Metrics
 from wsauth.settings import Settings
 
 __all__ = ["ControlPlane", "public_api"]
@@ -50,7 +52,10 @@ class ControlPlane:
             raise ConfigurationError("the server needs its own users")
         self.guard = guard_of(settings, backend, port=port)
         self._draining = False
-        self.plane = Plane(settings, self.guard, local, urls, draining=lambda: self._draining)
+        waiting = local.passwords.workers
+        self._metrics = Metrics(self.guard.bus, self.guard.connections, queue=lambda: waiting.waiting)
+        self._looking: asyncio.Task[None] | None = None
+        self.plane = Plane(settings, self.guard, local, urls, metrics=self._metrics, draining=lambda: self._draining)
         self.applications: Mapping[str, ASGIApp] = _applications(settings)
         self.admin: ASGIApp = admin_api(self.plane)
         self.public: ASGIApp = WebSocketAuthMiddleware(public_api(self.plane, pages), guard=self.guard)
@@ -64,6 +69,7 @@ class ControlPlane:
     async def start(self) -> None:
         """Open the store and read the feed."""
         await self.guard.start()
+        self._looking = asyncio.create_task(self._metrics.run())
 
     async def drain(self, within: float) -> None:
         """Close every socket, spread over so many seconds, for a restart."""
@@ -72,6 +78,8 @@ class ControlPlane:
 
     async def aclose(self) -> None:
         """Let go of everything."""
+        if self._looking is not None:
+            self._looking.cancel()
         await self.guard.aclose()
 
 

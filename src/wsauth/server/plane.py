@@ -14,6 +14,7 @@ from wsauth.errors import Refused
 from wsauth.guard import Guard
 from wsauth.guard.local import Local
 from wsauth.integrations.asgi.http import Request as Authenticated
+from wsauth.services.metrics import Metrics
 from wsauth.settings import Settings
 from wsauth.settings.server import is_loopback
 
@@ -45,17 +46,26 @@ class Plane:
         settings: the configuration.
         guard: as it says.
         local: the guard's own users.
+        metrics: what is counted here.
         urls: what is served where.
         draining: tells whether the process is about to stop.
     """
 
     def __init__(
-        self, settings: Settings, guard: Guard, local: Local, urls: Urls, *, draining: Callable[[], bool]
+        self,
+        settings: Settings,
+        guard: Guard,
+        local: Local,
+        urls: Urls,
+        *,
+        metrics: Metrics,
+        draining: Callable[[], bool],
     ) -> None:
         self.settings = settings
         self.guard = guard
         self.local = local
         self.urls = urls
+        self.metrics = metrics
         self.draining = draining
 
     @property

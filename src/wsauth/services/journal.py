@@ -61,11 +61,12 @@ def _refused(event: events.RefusalEvent, flood: _Flood) -> None:
         return
     _log.info(
         # First what we chose ourselves: nobody can have it redacted away by what they send.
-        "%s %s (id=%s)%s from %s%s at %s: %s%s",
+        "%s %s (id=%s)%s on connection %s from %s%s at %s: %s%s",
         type(event).__name__,
         event.code,
         event.id,
         _times(count),
+        event.connection_id,
         event.about.address or "?",
         f" ({event.source})" if event.source else "",
         _clean(event.about.path),

@@ -9,9 +9,10 @@ from wsauth.core.identity import OWN_ISSUER, Identity
 from wsauth.errors import PermissionDenied, Refused
 from wsauth.server.plane import Plane, authenticated
 
-__all__ = ["ADMIN", "REVOKE", "TICKETS", "check_admin", "permitted"]
+__all__ = ["ADMIN", "METRICS", "REVOKE", "TICKETS", "check_admin", "permitted"]
 
 ADMIN: Final = "wsauth:admin"
+METRICS: Final = "wsauth:metrics"
 REVOKE: Final = "wsauth:revoke"
 TICKETS: Final = "wsauth:tickets"
 

@@ -10,6 +10,7 @@ from wsauth.core.origins import Origins
 from wsauth.errors import Refused
 from wsauth.integrations.asgi import WebSocketAuthMiddleware
 from wsauth.server.admin.access import permitted
+from wsauth.server.admin.metrics import metrics_routes
 from wsauth.server.admin.routes import admin_routes
 from wsauth.server.document import PROBLEMS, document
 from wsauth.server.plane import Plane
@@ -34,6 +35,7 @@ def admin_api(plane: Plane) -> ASGIApp:
     )
     problems.install(app)
     app.include_router(admin_routes(plane))
+    app.include_router(metrics_routes(plane))
     drawn = cache(lambda: document(plane))
 
     @app.get("/openapi.json", include_in_schema=False, dependencies=[Depends(permitted(plane, *GRANTS))])

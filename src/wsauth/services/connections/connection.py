@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from wsauth.core import events
 from wsauth.core.credentials import Credentials
 from wsauth.core.identity import NOBODY, Identity
 from wsauth.core.permissions import Permissions
@@ -130,7 +132,7 @@ class Connection:
         credentials = machine.handshake.credentials
         known: Identity | Refused | None = None
         if credentials is not None and machine.handshake.refused is None:
-            known = service.authentication.judge(credentials)
+            known = self._judged(credentials)
             if isinstance(known, Identity):
                 known = self._admit(known, credentials)
             elif known is not None:
@@ -169,6 +171,7 @@ class Connection:
             return limited
         question.credentials.address = address
         question.credentials.lasting = True
+        begun = perf_counter()
         try:
             async with asyncio.timeout(timeout):
                 return await self._service.authentication.verify(question.credentials, path, self._origin)
@@ -176,6 +179,20 @@ class Connection:
             return error.as_value()
         except TimeoutError:
             return Refused("unavailable", "the verification took too long", mend="auth_timeout", retry_after=1)
+        finally:
+            self._measured(question.credentials, begun)
+
+    def _judged(self, credentials: Credentials) -> Identity | Refused | None:
+        """Return what is known of credentials at once; `None` where somebody has to be waited for."""
+        begun = perf_counter()
+        known = self._service.authentication.judge(credentials)
+        if known is not None:
+            self._measured(credentials, begun)
+        return known
+
+    def _measured(self, credentials: Credentials, begun: float) -> None:
+        seconds, service = perf_counter() - begun, self._service
+        service.bus.publish(events.Verified(at=service.clock.now(), seconds=seconds, kind=credentials.kind))
 
     def answer(self, question: Verify, outcome: Identity | Refused) -> None:
         """Register, look at the revocations, answer: one step without an await (ARCHITECTURE, invariant 2)."""
@@ -297,7 +314,7 @@ class Connection:
     def _ask(self, question: Verify) -> None:
         known = None
         if self.machine.state is not State.HANDSHAKING:
-            known = self._service.authentication.judge(question.credentials)
+            known = self._judged(question.credentials)
         if known is None:
             self._transport.verify(question)
         else:

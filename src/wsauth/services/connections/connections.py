@@ -79,9 +79,15 @@ class Closing:
     Args:
         connections: which.
         error: why, of each.
+        note: called once each is closed or cut.
     """
 
-    def __init__(self, connections: Collection[Connection], error: Callable[[Connection], Refused]) -> None:
+    def __init__(
+        self,
+        connections: Collection[Connection],
+        error: Callable[[Connection], Refused],
+        note: Callable[[], None] | None = None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._began = self._slowest = self._loop.time()
         self._endings = []
@@ -90,6 +96,7 @@ class Closing:
             ending.add_done_callback(self._note)
             self._endings.append(ending)
         self._error = error
+        self._noted = note
         self._waiting = deque(connections)
         self._go_on()
 
@@ -105,6 +112,8 @@ class Closing:
 
     def _note(self, _: object) -> None:
         self._slowest = self._loop.time()
+        if self._noted is not None:
+            self._noted()
 
     async def wait(self, at_most: float) -> None:
         """Wait until all are closed or cut, at most so many seconds."""

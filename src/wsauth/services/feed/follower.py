@@ -4,11 +4,13 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from threading import get_ident
 from typing import Any, Final, Literal
 
 import msgspec
 
+from wsauth.core import events
 from wsauth.core.feed import Row
 from wsauth.core.identity import OWN_ISSUER
 from wsauth.core.protocol.states import State
@@ -189,19 +191,24 @@ class Follower:
             for connection, error in self._concerned_or_none(row).items():
                 if connection.machine.state not in (State.CLOSING, State.CLOSED):
                     found.setdefault(connection, error)
+        written_at = max(row.at for row in rows)
         taken: set[Connection] = set()
         # Rows that belong to no order come last: what an order closes is in its report, whatever came in the same read.
         for order, concerned in sorted(by_order.items(), key=lambda item: item[0] is None):
             errors = {connection: error for connection, error in concerned.items() if connection not in taken}
             taken.update(errors)
             if errors or order is not None:
-                closing = Closing(list(errors), errors.__getitem__)
+                closing = Closing(list(errors), errors.__getitem__, partial(self._enforced, written_at))
                 if order is not None:
                     self.spawn(self._answer(order, closing))
         for row in lists:
             if row.order is not None:
                 self.spawn(self._list(row.order, row.value))
         self._heard = max(self._heard, rows[-1].seq)
+
+    def _enforced(self, since: float) -> None:
+        now = self._connections.clock.now()
+        self._connections.bus.publish(events.Enforced(at=now, seconds=max(0.0, now - since)))
 
     def _concerned_or_none(self, row: Row) -> dict[Connection, Refused]:
         try:
