@@ -8,6 +8,7 @@ from click.exceptions import Abort, NoArgsIsHelpError
 
 from wsauth import __version__
 from wsauth.cli.audit import audit, why
+from wsauth.cli.blocks import blocks
 from wsauth.cli.configuration import check, init
 from wsauth.cli.connect import connect
 from wsauth.cli.demo import demo
@@ -33,7 +34,7 @@ def wsauth() -> None:
     """Authentication, authorization and session control for WebSockets."""
 
 
-for _verb in (serve, demo, init, check, users, sessions, tokens, keys, audit, why, connect):
+for _verb in (serve, demo, init, check, users, sessions, tokens, keys, blocks, audit, why, connect):
     wsauth.add_command(_verb)
 
 

@@ -39,6 +39,7 @@ TABLE: Final[dict[type[events.Event], tuple[Kind, str]]] = {
     events.PasswordChanged: ("change", "authn_password_change"),
     events.UserChanged: ("change", "user_updated"),
     events.KeysChanged: ("change", "authz_admin"),
+    events.BlockChanged: ("change", "authz_admin"),
     events.Revoked: ("change", "authn_token_revoked"),
     events.Disconnected: ("change", "authz_admin"),
 }

@@ -6,6 +6,7 @@ from wsauth.core.identity import Identity
 
 __all__ = [
     "About",
+    "BlockChanged",
     "ChangeEvent",
     "Closed",
     "Connected",
@@ -247,6 +248,22 @@ class KeysChanged(ChangeEvent, frozen=True, kw_only=True, gc=False):
 
     key_id: str
     what: str
+
+
+class BlockChanged(ChangeEvent, frozen=True, kw_only=True, gc=False):
+    """Somebody is kept out, or no more.
+
+    Attributes:
+        network: an address or network.
+        what: `added` or `removed` by order, or `blocked` after too many guesses.
+        until: its end in seconds since the epoch; `None`: it has none.
+        reason: why, for people.
+    """
+
+    network: str
+    what: str
+    until: float | None = None
+    reason: str = ""
 
 
 class RequestRefused(Event, frozen=True, kw_only=True, gc=False):

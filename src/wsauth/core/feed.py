@@ -13,7 +13,7 @@ __all__ = ["KEPT", "NewRow", "Row", "RowKind", "UserState", "pair_key"]
 KEPT: Final = 86_400.0
 """Seconds that a row is kept at least: no credential of ours that it is about lives longer."""
 
-RowKind = Literal["session", "token", "subject", "user", "all", "keys", "disconnect", "list"]
+RowKind = Literal["session", "token", "subject", "user", "all", "keys", "blocks", "disconnect", "list"]
 """
 `session`: a session has ended; key: its id.
 `token`: key: the issuer and the token's id, as JSON.
@@ -21,6 +21,7 @@ RowKind = Literal["session", "token", "subject", "user", "all", "keys", "disconn
 `user`: a user of ours has changed; key: the username; value: a `UserState` without `version`.
 `all`: everything issued until `until`, and every epoch before the row's number.
 `keys`: the signing keys have changed.
+`blocks`: who is blocked has changed.
 `disconnect`: connections are to close; value: `subject` and `issuer`, `session_id` or `connection_id`; `retry_after`.
 `list`: every process is asked for its open connections; value: `after`, `limit`, and `subject` and `issuer` or neither.
 """

@@ -75,6 +75,8 @@ def backend_of(
             lasts=settings.passwords.lockout_for,
         ),
         exempt=tuple(ip_network(each) for each in settings.limits.exempt),
+        block_after=rate(settings.monitoring.block_after, "monitoring.block_after"),
+        block_for=settings.monitoring.block_for,
     )
     backend.serve_users(keys, limits)
     return backend

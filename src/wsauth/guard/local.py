@@ -10,11 +10,13 @@ from wsauth.core.identity import OWN_ISSUER, Identity
 from wsauth.core.lockout import Policy
 from wsauth.core.peers import Network
 from wsauth.core.sessions import Limits
+from wsauth.core.throttling import Rate
 from wsauth.core.users import User
 from wsauth.interfaces.audit import recording
 from wsauth.interfaces.clock import Clock
 from wsauth.interfaces.store import Store
 from wsauth.services.assertions import Assertions
+from wsauth.services.blocking import Blocking
 from wsauth.services.connections.connections import Connections
 from wsauth.services.events import Bus
 from wsauth.services.feed.follower import Follower
@@ -42,6 +44,8 @@ class LocalKeys(msgspec.Struct, frozen=True, kw_only=True):
         rules: for new passwords.
         lockout: when a password may be tried.
         exempt: networks that are not counted by address.
+        block_after: how many distinct guesses block an address.
+        block_for: seconds that such a block lasts.
     """
 
     issuer: str
@@ -51,6 +55,8 @@ class LocalKeys(msgspec.Struct, frozen=True, kw_only=True):
     rules: PasswordRules = PasswordRules()
     lockout: Policy = Policy()
     exempt: tuple[Network, ...] = ()
+    block_after: Rate | None = None
+    block_for: float = 3600.0
 
 
 class Local:
@@ -83,6 +89,7 @@ class Local:
             bus=bus,
             orders=orders,
         )
+        self.blocking = Blocking(store.blocks, after=keys.block_after, lasts=keys.block_for, clock=clock, bus=bus)
         self.sessions = Sessions(
             store.users,
             store.sessions,
@@ -93,6 +100,7 @@ class Local:
             clock=clock,
             bus=bus,
             orders=orders,
+            guessed=self.blocking.guessed,
         )
         self.verifier = LocalVerifier(self.tokens, self.sessions, self.users, secure=keys.secure)
         self._store = store
@@ -103,8 +111,9 @@ class Local:
         bus.subscribe(events.Closed, self._closed)
 
     async def start(self) -> None:
-        """Read the signing keys; the first start makes one."""
+        """Read the signing keys, of which the first start makes one, and who is blocked."""
         await self.signing.load()
+        await self.blocking.load()
 
     async def aclose(self) -> None:
         """Check no more passwords."""
@@ -127,6 +136,7 @@ class Local:
         """Heed the feed, and what becomes of connections."""
         self._follower = follower
         connections.on_stray = self._stray
+        self.blocking.follow(follower, connections)
         follower.subscribe(self._heed)
         follower.every_second(self._reload)
         follower.every_minute(self._prune)
@@ -152,6 +162,7 @@ class Local:
     async def _prune(self) -> None:
         await self._store.sessions.prune(self.limits, self._clock.now())
         await self.lockout.prune()
+        await self.blocking.prune()
 
     def _closed(self, event: events.Closed) -> Awaitable[None] | None:
         """Forget the session that a connection had for itself, also while the process ends; most had none."""

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from wsauth.interfaces.audit import AuditStore
+from wsauth.interfaces.blocks import BlockStore
 from wsauth.interfaces.counters import Counters
 from wsauth.interfaces.feed import Feed, FeedReader
 from wsauth.interfaces.keys import KeyStore
@@ -22,6 +23,7 @@ class Store(Protocol):
     keys: KeyStore
     audit: AuditStore
     counters: Counters
+    blocks: BlockStore
     feed: Feed
     reader: FeedReader
 

@@ -30,7 +30,8 @@ def subscribe(bus: Bus) -> None:
     bus.subscribe(events.LoggedIn, _logged_in)
     for change in (events.TokenReused, events.SessionEnded, events.PasswordChanged, events.UserChanged):
         bus.subscribe(change, _changed)
-    bus.subscribe(events.KeysChanged, _changed)
+    for other in (events.KeysChanged, events.BlockChanged):
+        bus.subscribe(other, _changed)
 
 
 class _Flood:

@@ -56,6 +56,7 @@ class Metrics:
         self._open = self._gauge("connections", "Connections by state.", "livesum", "state")
         self._queue = self._gauge("login_queue", "Passwords that wait to be checked.", "livesum")
         self._age = self._gauge("feed_age_seconds", "Since the feed of revocations was read.", "livemax")
+        self._blocks = self._gauge("blocks", "Addresses and networks that are blocked.", "livemax")
         self._handshakes = self._counter("handshakes", "Handshakes by outcome.", "outcome", "code")
         self._renewals = self._counter("renewals", "Renewals on open connections by outcome.", "outcome", "code")
         self._ends = self._counter("lease_ends", "Leases of open connections that ended, by cause.", "cause")
@@ -93,6 +94,7 @@ class Metrics:
         for state in sorted(set(_STATES.values())):
             self._open.labels(state).set(found[state])
         self._queue.set(self._queue_now())
+        self._blocks.set(self._connections.throttling.blocks.count(self._connections.clock.now()))
         self._age.set(max(0.0, self._connections.clock.now() - self._connections.heard_at))
 
     def _subscribe(self, bus: Bus) -> None:

@@ -66,8 +66,10 @@ class Sessions:
         clock: Clock,
         bus: Bus,
         orders: Orders,
+        guessed: Callable[[str, str], None] = lambda _, __: None,
     ) -> None:
         self.limits = limits
+        self._guessed = guessed
         self._users = users
         self._sessions = sessions
         self._passwords = passwords
@@ -134,7 +136,12 @@ class Sessions:
                 `unavailable`: too many are waiting.
         """
         async with self._lockout.attempt(username, address, device):
-            return await self._checked(username, password)
+            try:
+                return await self._checked(username, password)
+            except Refused as error:
+                if error.code == "credentials_invalid":
+                    self._guessed(address, f"{username} {password}")
+                raise
 
     async def _checked(self, username: str, password: str) -> User:
         user = await self._users.find(username)

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from wsauth.core.blocks import Block, Blocks
 from wsauth.core.credentials import Credentials
 from wsauth.core.identity import Identity
 from wsauth.core.peers import Network
@@ -20,7 +21,7 @@ from wsauth.core.throttling import Buckets, Rate, network_of
 from wsauth.errors import Refused
 from wsauth.interfaces.clock import Clock
 
-__all__ = ["DEFAULT", "Allowances", "Throttling"]
+__all__ = ["DEFAULT", "Allowances", "Throttling", "blocked"]
 
 _log = logging.getLogger("wsauth")
 
@@ -63,6 +64,10 @@ class Throttling:
     Args:
         allowances: how much is allowed.
         clock: tells the time.
+
+    Attributes:
+        blocks: who is kept out.
+        on_guess: told the address and the secret of every token and ticket that was wrong.
     """
 
     def __init__(self, allowances: Allowances, clock: Clock) -> None:
@@ -73,6 +78,8 @@ class Throttling:
         self._replays = Buckets(_REPLAYS)
         self._tickets = Buckets(_TICKETS)
         self._warned = False
+        self.blocks = Blocks()
+        self.on_guess: Callable[[str, str], None] = lambda _, __: None
         self.is_exempt: Callable[[str], bool] = lru_cache(maxsize=4096)(self._look)
 
     def _look(self, address: str) -> bool:
@@ -85,6 +92,21 @@ class Throttling:
     def key(self, address: str) -> str:
         """Return what an address is counted as; empty where it is not."""
         return network_of(address) if address and not self.is_exempt(address) else ""
+
+    def block_of(self, address: str) -> Block | None:
+        """Return the block that an address is in; an exempt one is in none."""
+        block = self.blocks.find(address, self._clock.now()) if self.blocks else None
+        return None if block is None or self.is_exempt(address) else block
+
+    def kept_out(self, address: str, *, known: bool = False) -> Refused | None:
+        """Return why an address is not let in at all, or `None`.
+
+        Args:
+            address: from where.
+            known: they have brought more than a password: an automatic block does not concern them.
+        """
+        block = self.block_of(address)
+        return None if block is None or (known and block.automatic) else blocked(block, self._clock.now())
 
     def arrived(self, address: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> Refused | None:
         """Charge somebody who has not authenticated, and return why they may not even try, or `None`.
@@ -116,6 +138,8 @@ class Throttling:
         if key and credentials.kind == "token" and (wait := self._replays.charge(_digest(credentials.secret), now)):
             why = f"the same token was refused {_REPLAYS.count} times and came again ({code})"
             return Refused("rate_limited", why, retry_after=wait)
+        if code in _WRONG and key and credentials.kind != "password":
+            self.on_guess(address, credentials.secret)
         if code not in _WRONG or not key or failures is None:
             return error
         wait = failures.charge(key, now)
@@ -150,6 +174,16 @@ class Throttling:
                 address,
                 address,
             )
+
+
+def blocked(block: Block, now: float) -> Refused:
+    """Return what is said to somebody at a blocked address."""
+    mend = "monitoring.block_after, limits.exempt" if block.automatic else ""
+    wait = None if block.until is None else max(1.0, block.until - now)
+    why = (
+        f"{block.network} is blocked{f': {block.reason}' if block.reason else ''}; wsauth blocks remove {block.network}"
+    )
+    return Refused("address_blocked", why, mend=mend, retry_after=wait)
 
 
 def _buckets(rate: Rate | None) -> Buckets | None:

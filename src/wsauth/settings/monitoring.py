@@ -4,7 +4,8 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, ValidationInfo
 
-from wsauth.settings.keys import Duration, Kind, Table, key, placed
+from wsauth.settings.keys import Duration, Kind, NeededDuration, Table, key, placed
+from wsauth.settings.limits import WrittenRate
 
 __all__ = ["Monitoring"]
 
@@ -27,3 +28,10 @@ class Monitoring(Table):
     audit_retention: Duration = key(
         "90d", "How long the store keeps entries of the audit log; off: for ever. A file is yours to rotate."
     )
+    block_after: WrittenRate = key(
+        "",
+        "Distinct wrong credentials of one address after which it is blocked, counted in each process: strangers and "
+        "passwords are refused, a valid token still passes.",
+        example="100/10m",
+    )
+    block_for: NeededDuration = key("1h", "How long such a block lasts.")

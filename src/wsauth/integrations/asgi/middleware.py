@@ -68,7 +68,12 @@ class WebSocketAuthMiddleware:
         if overriding is not None:
             return Request(overriding, guard.roles.resolve(overriding), None)
         try:
+            throttling = guard.connections.throttling
             credentials = read_credentials(scope, guard.cookies, guard.origins)
+            # A page may be read, which is not a WebSocket's stranger: it is a password that is not taken.
+            kept_out = throttling.kept_out(address, known=credentials is None or credentials.kind != "password")
+            if kept_out is not None:
+                raise kept_out
             if credentials is None:
                 return Request(NOBODY, Permissions(()), None)
             if credentials.source == "basic" and "basic" not in guard.routes.find(path_of(scope)).sources:

@@ -80,6 +80,10 @@ class _Logins:
     async def login(self, request: Request, response: Response, body: Password) -> dict[str, Any]:
         plane = self._plane
         plane.check_granting()
+        address = request.client.host if request.client else ""
+        kept_out = plane.guard.throttling.kept_out(address)
+        if kept_out is not None:
+            raise kept_out
         kind: SessionKind = "cookie" if body.cookie else "tokens"
         if body.cookie and not plane.local.secure and not plane.on_loopback:
             raise Unfit(400, "a cookie needs https: use tokens, or serve over TLS")
@@ -87,7 +91,7 @@ class _Logins:
             body.username,
             body.password,
             kind,
-            address=request.client.host if request.client else "",
+            address=address,
             agent=request.headers.get("user-agent", ""),
             device=self._device(request.headers, body.username),
         )

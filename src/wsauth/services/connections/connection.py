@@ -128,7 +128,7 @@ class Connection:
         """Begin with the handshake."""
         machine, service = self.machine, self._service
         if machine.handshake.refused is None:
-            machine.handshake.refused = service.closed_to_new()
+            machine.handshake.refused = service.closed_to_new() or self._kept_out()
         credentials = machine.handshake.credentials
         known: Identity | Refused | None = None
         if credentials is not None and machine.handshake.refused is None:
@@ -142,6 +142,16 @@ class Connection:
         self.perform(machine.start(service.clock.now(), known))
         if isinstance(known, Identity):
             self._index_lease()
+
+    def _kept_out(self) -> Refused | None:
+        """Return why whoever is at this address is not even looked at, or `None`."""
+        throttling, machine = self._service.throttling, self.machine
+        if not throttling.blocks:
+            return None
+        credentials = machine.handshake.credentials
+        return throttling.kept_out(
+            machine.about.address, known=credentials is not None and credentials.kind != "password"
+        )
 
     def _arrive(self) -> None:
         """Take it that nobody knows yet who this is: there are limits on that."""
@@ -167,7 +177,10 @@ class Connection:
         """Have credentials verified within the route's time. Next: `answer`."""
         path, timeout = self.machine.about.path, self.machine.policy.auth_timeout
         address = self.machine.about.address
-        if question.credentials.kind == "password" and (limited := self._service.throttling.exhausted(address)):
+        throttling = self._service.throttling
+        if question.credentials.kind == "password" and (
+            limited := throttling.exhausted(address) or throttling.kept_out(address)
+        ):
             return limited
         question.credentials.address = address
         question.credentials.lasting = True

@@ -4,12 +4,14 @@ import os
 from pathlib import Path
 
 from wsauth.interfaces.audit import AuditStore
+from wsauth.interfaces.blocks import BlockStore
 from wsauth.interfaces.counters import Counters
 from wsauth.interfaces.feed import Feed, FeedReader
 from wsauth.interfaces.keys import KeyStore
 from wsauth.interfaces.sessions import SessionStore
 from wsauth.interfaces.tickets import TicketStore
 from wsauth.interfaces.users import UserStore
+from wsauth.stores.sql.blocks import SQLBlocks
 from wsauth.stores.sql.counters import SQLCounters
 from wsauth.stores.sql.feed import SQLFeed
 from wsauth.stores.sql.keys import SQLKeys
@@ -46,6 +48,7 @@ class SQLiteStore:
         self.keys: KeyStore = SQLKeys(self.engine)
         self.audit: AuditStore = SQLiteAudit(self._file, self.engine)
         self.counters: Counters = SQLCounters(self.engine)
+        self.blocks: BlockStore = SQLBlocks(self.engine)
         self._presence = Presence(self._path)
         self.feed: Feed = SQLFeed(self.engine, self._presence)
         self.reader: FeedReader = Watcher(self._file)
