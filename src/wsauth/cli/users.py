@@ -276,4 +276,5 @@ def _described(user: "User") -> dict[str, Any]:
         "disabled": user.disabled,
         "created_at": user.created_at,
         "password_until": user.password_until,
+        "must_change": user.must_change,
     }

@@ -5,9 +5,10 @@ from typing import Final
 
 import msgspec
 
-from wsauth.errors import ConfigurationError
+from wsauth.core.identity import OWN_ISSUER, Identity
+from wsauth.errors import ConfigurationError, Refused
 
-__all__ = ["USERNAME_LIMIT", "User", "check_username", "fold"]
+__all__ = ["USERNAME_LIMIT", "User", "check_username", "fold", "required_change"]
 
 USERNAME_LIMIT: Final = 64
 """Characters of a username."""
@@ -26,6 +27,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
         created_at: seconds since the epoch.
         password_hash: Argon2id or bcrypt, or empty; never shown.
         password_until: an unused first password is good until then, in seconds since the epoch; `None` for ever.
+        must_change: an administrator has reset the password: it is good for choosing another one.
     """
 
     username: str
@@ -37,6 +39,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float = 0.0
     password_hash: str = ""
     password_until: float | None = None
+    must_change: bool = False
 
     def __repr__(self) -> str:
         return f"User({self.username!r}, roles={self.roles!r}, grants={self.grants!r}, disabled={self.disabled!r})"
@@ -58,3 +61,11 @@ def check_username(username: str) -> str:
     if username != username.strip() or not username.isprintable() or unicodedata.normalize("NFC", username) != username:
         raise ConfigurationError(f"username {username!r}: leave out blanks at the ends and unprintable characters")
     return username
+
+
+def required_change(identity: Identity) -> Refused | None:
+    """Return why somebody has to choose another password before anything else, or `None`."""
+    if "must_change" not in identity.claims or identity.issuer != OWN_ISSUER:
+        return None
+    why = f"an administrator has reset the password of {identity}: PUT /auth/password with another one, then refresh"
+    return Refused("password_change_required", why)

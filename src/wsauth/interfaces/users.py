@@ -47,6 +47,7 @@ class UserStore(Protocol):
         seen_epoch: int | None = None,
         carry: str | None = None,
         until: float | None = None,
+        must_change: bool = False,
         order: str | None = None,
     ) -> User | None:
         """Change a password and end every session but `carry`, whose epoch moves on, and a cookie's generation.

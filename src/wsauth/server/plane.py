@@ -18,7 +18,7 @@ from wsauth.services.metrics import Metrics
 from wsauth.settings import Settings
 from wsauth.settings.server import is_loopback
 
-__all__ = ["Body", "Plane", "Urls", "authenticated", "permissions_of", "port_of", "somebody"]
+__all__ = ["Body", "Plane", "Urls", "authenticated", "permissions_of", "port_of", "somebody", "somebody_changing"]
 
 _DEVICE_KEPT: Final = 180 * 86_400
 """Seconds that a device stays known."""
@@ -126,6 +126,16 @@ def somebody(request: Request) -> Identity:
         Refused: nobody, or nobody with good credentials.
     """
     return authenticated(request).require()
+
+
+def somebody_changing(request: Request) -> Identity:
+    """Return who sent the request, also where all they may do is to choose another password.
+
+    Raises:
+        Refused: nobody, or nobody with good credentials.
+    """
+    found = authenticated(request)
+    return found.changing or found.require()
 
 
 def permissions_of(request: Request) -> Permissions:

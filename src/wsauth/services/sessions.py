@@ -387,5 +387,6 @@ def identity_of(known: Known, limits: Limits) -> Identity:
             "epoch": user.epoch,
             "kind": session.kind,
             "generation": session.generation,
-        },
+        }
+        | ({"must_change": True} if user.must_change else {}),
     )

@@ -38,6 +38,7 @@ class _Claims(msgspec.Struct, kw_only=True, omit_defaults=True):
     epoch: int | None = None
     auth_time: float | None = None
     fixed: bool = False
+    must_change: bool = False
 
 
 class AccessTokens:
@@ -80,6 +81,7 @@ class AccessTokens:
             sid=session.id,
             epoch=user.epoch,
             auth_time=session.created_at,
+            must_change=user.must_change,
         )
         return self._sign(claims), expires_at
 
@@ -170,6 +172,8 @@ def _identity(claims: _Claims) -> Identity:
         extra["epoch"] = claims.epoch
     if claims.fixed:
         extra["fixed"] = True
+    if claims.must_change:
+        extra["must_change"] = True
     return Identity(
         claims.sub,
         issuer=OWN_ISSUER,

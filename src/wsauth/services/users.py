@@ -256,14 +256,19 @@ class Users:
         )
 
     async def reset_password(self, username: str) -> tuple[Report, str]:
-        """Give a user a random password, good for a day until it is first used; every login of theirs ends."""
+        """Give a user a random password, good for a day until it is first used; every login of theirs ends.
+
+        Whoever comes with it can choose another one, and nothing else (ASVS 6.4.1).
+        """
         user = await self.get(username)
         _check_person(user)
         password = _draw_password()
         hashed = await self._passwords.hash(password)
         until = self._clock.now() + FIRST_PASSWORD_LIFE
         report = await self._order(
-            username, "password", lambda order: self._store.set_password(username, hashed, until=until, order=order)
+            username,
+            "password",
+            lambda order: self._store.set_password(username, hashed, until=until, must_change=True, order=order),
         )
         return report, password
 

@@ -181,6 +181,7 @@ async def test_users_are_shown_without_their_secrets(folder: Path) -> None:
         "service": False,
         "disabled": False,
         "password_until": None,
+        "must_change": False,
         "sessions": 0,
     }
     assert "argon" not in (await command(folder, "users", "show", "alice")).out

@@ -29,12 +29,21 @@ class Request:
         identity: who; nobody without good credentials.
         permissions: what they may do.
         refused: why presented credentials were not good, or that there were none.
+        changing: somebody who may choose another password, and nothing else until then.
     """
 
-    __slots__ = ("identity", "permissions", "refused")
+    __slots__ = ("changing", "identity", "permissions", "refused")
 
-    def __init__(self, identity: Identity, permissions: Permissions, refused: Refused | None) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        permissions: Permissions,
+        refused: Refused | None,
+        *,
+        changing: Identity | None = None,
+    ) -> None:
         self.identity = identity
+        self.changing = changing
         self.permissions = permissions
         self.refused = refused
 

@@ -5,6 +5,7 @@ import logging
 
 from wsauth.core.identity import NOBODY
 from wsauth.core.permissions import Permissions
+from wsauth.core.users import required_change
 from wsauth.errors import ConfigurationError, Refused
 from wsauth.integrations.asgi.host import Host
 from wsauth.integrations.asgi.http import Request, read_credentials
@@ -95,6 +96,9 @@ class WebSocketAuthMiddleware:
             admitted = guard.connections.admit(identity, credentials)
             if isinstance(admitted, Refused):
                 raise admitted
+            required = required_change(admitted)
+            if required is not None:
+                return Request(NOBODY, Permissions(()), required, changing=admitted)
             return Request(admitted, guard.roles.resolve(admitted), None)
         except TimeoutError:
             late = Refused("unavailable", "the verification took too long", mend="auth_timeout", retry_after=1)

@@ -54,7 +54,9 @@ class Ended(BaseModel):
 
 
 class User(BaseModel):
-    """Be a user. With `password_until` a first password waits to be used until then."""
+    """Be a user. With `password_until` a first password waits to be used until then; with
+    `must_change` they have to choose another one before anything else.
+    """
 
     username: str
     roles: list[str]
@@ -63,6 +65,7 @@ class User(BaseModel):
     service: bool
     created_at: float
     password_until: float | None
+    must_change: bool
 
     @classmethod
     def of(cls, user: StoredUser, **more: Any) -> Self:
@@ -75,6 +78,7 @@ class User(BaseModel):
             service=user.service,
             created_at=user.created_at,
             password_until=user.password_until,
+            must_change=user.must_change,
             **more,
         )
 

@@ -13,7 +13,7 @@ from wsauth.errors import Refused
 from wsauth.interfaces.sessions import Known
 from wsauth.server.answers import LoggedIn, SignedIn
 from wsauth.server.api.form import FormRoute
-from wsauth.server.plane import Body, Plane, somebody
+from wsauth.server.plane import Body, Plane, somebody_changing
 from wsauth.server.problems import Unfit
 from wsauth.services.sessions import identity_of
 
@@ -60,12 +60,14 @@ def login_routes(plane: Plane) -> APIRouter:
         return await logins.refresh(request, response, body)
 
     @router.post("/logout", status_code=204)
-    async def logout(request: Request, response: Response, me: Annotated[Identity, Depends(somebody)]) -> None:
+    async def logout(request: Request, response: Response, me: Annotated[Identity, Depends(somebody_changing)]) -> None:
         """End the session; when this answers, its sockets are closed."""
         await logins.logout(response, me)
 
     @router.put("/password", status_code=204)
-    async def password(response: Response, body: NewPassword, me: Annotated[Identity, Depends(somebody)]) -> None:
+    async def password(
+        response: Response, body: NewPassword, me: Annotated[Identity, Depends(somebody_changing)]
+    ) -> None:
         """Change the password; every other session ends."""
         await logins.change_password(response, body, me)
 
@@ -124,7 +126,7 @@ class _Logins:
         self._plane.check_granting()
         if body is not None:
             return self._logged_in(await self._sessions.refresh(body.refresh_token))
-        me = somebody(request)
+        me = somebody_changing(request)
         if me.claims.get("kind") != "cookie" or me.session_id is None:
             raise Unfit(400, 'write {"refresh_token": "…"}, or come with the session cookie')
         return self._signed_in(response, await self._sessions.touch(me.session_id, me.claims["generation"]))

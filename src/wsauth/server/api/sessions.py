@@ -8,7 +8,7 @@ from wsauth.core.identity import OWN_ISSUER, Identity
 from wsauth.errors import Refused
 from wsauth.interfaces.feed import Listed
 from wsauth.server.answers import Me, MySessions
-from wsauth.server.plane import Plane, permissions_of, somebody
+from wsauth.server.plane import Plane, permissions_of, somebody, somebody_changing
 
 __all__ = ["session_routes"]
 
@@ -22,7 +22,7 @@ def session_routes(plane: Plane) -> APIRouter:
     mine = _Mine(plane)
 
     @router.get("/me", response_model=Me, response_model_exclude_unset=True)
-    async def me(request: Request, me: Annotated[Identity, Depends(somebody)]) -> dict[str, Any]:
+    async def me(request: Request, me: Annotated[Identity, Depends(somebody_changing)]) -> dict[str, Any]:
         """Say who the caller is; with the cookie also the `csrf_token`."""
         return await mine.me(request, me)
 

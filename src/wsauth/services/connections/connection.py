@@ -14,6 +14,7 @@ from wsauth.core.protocol.commands import Command, Message, Verify
 from wsauth.core.protocol.machine import Machine
 from wsauth.core.protocol.states import State
 from wsauth.core.refusals import TABLE
+from wsauth.core.users import required_change
 from wsauth.errors import ConfigurationError, PermissionDenied, Refused
 from wsauth.interfaces.transport import Transport
 from wsauth.services.connections.deadlines import Deadline
@@ -227,7 +228,7 @@ class Connection:
         service = self._service
         service.index(self, identity)
         crowded = service.crowded(identity) if self.machine.lease is None else None
-        return crowded or service.admit(identity, credentials)
+        return crowded or required_change(identity) or service.admit(identity, credentials)
 
     def _index_lease(self) -> None:
         """Be found as whose the lease is, which is not always whose the last credential was."""

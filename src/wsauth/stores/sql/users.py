@@ -16,7 +16,7 @@ __all__ = ["USER_COLUMNS", "SQLUsers", "read_user"]
 
 USER_COLUMNS: Final = (
     "users.username, users.roles, users.grants, users.epoch, users.disabled, users.service, users.created_at, "
-    "users.password_hash, users.password_until"
+    "users.password_hash, users.password_until, users.must_change"
 )
 _BY_NAME: Final = f"SELECT {USER_COLUMNS} FROM users WHERE folded = :folded"  # noqa: S608  column names of our own
 _BY_KEY: Final = f"SELECT {USER_COLUMNS} FROM users WHERE key_tag = :key_tag"  # noqa: S608
@@ -46,7 +46,7 @@ _decode_names: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 
 def read_user(record: Record) -> User:
     """Return a user from their `USER_COLUMNS`."""
-    username, roles, grants, epoch, disabled, service, created_at, password_hash, password_until = record
+    username, roles, grants, epoch, disabled, service, created_at, password_hash, password_until, must = record
     return User(
         username=username,
         roles=_decode_names(roles),
@@ -57,6 +57,7 @@ def read_user(record: Record) -> User:
         created_at=created_at,
         password_hash=password_hash,
         password_until=password_until,
+        must_change=bool(must),
     )
 
 
@@ -119,6 +120,7 @@ class SQLUsers:
         seen_epoch: int | None = None,
         carry: str | None = None,
         until: float | None = None,
+        must_change: bool = False,
         order: str | None = None,
     ) -> User | None:
         """Change a password and end every session but `carry`."""
@@ -129,8 +131,9 @@ class SQLUsers:
                 return None
             if carry is not None and not _is_of(transaction, carry, user):
                 return None
-            changed = msgspec.structs.replace(user, password_hash=password_hash, password_until=until)
-            values = {"password_hash": password_hash, "password_until": until}
+            named = {"password_hash": password_hash, "password_until": until, "must_change": must_change}
+            changed = msgspec.structs.replace(user, **named)
+            values = {**named, "must_change": int(must_change)}
             return _end_logins(transaction, changed, values, carry=carry, order=order)
 
         return await self._engine.write(work)
