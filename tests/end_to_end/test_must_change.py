@@ -67,6 +67,7 @@ async def test_the_cookie_is_mended_by_the_change(tmp_path: Path) -> None:
         signed_in = (await page.post("/auth/login", json=body)).json()
         page.headers["X-CSRF-Token"] = signed_in["csrf_token"]
         assert (await page.post("/auth/ticket", json={})).json()["code"] == "password_change_required"
+        assert (await page.post("/auth/refresh")).status_code == 200
         assert (
             await page.put("/auth/password", json={"current_password": password, "new_password": SECOND})
         ).status_code == 204

@@ -98,7 +98,8 @@ class Metrics:
         self._age.set(max(0.0, self._connections.clock.now() - self._connections.heard_at))
 
     def _subscribe(self, bus: Bus) -> None:
-        bus.subscribe(events.Connected, lambda _: self._handshakes.labels("accepted", "").inc())
+        accepted = self._handshakes.labels("accepted", "")
+        bus.subscribe(events.Connected, lambda _: accepted.inc())
         bus.subscribe(
             events.HandshakeRefused, lambda event: self._handshakes.labels("refused", _code(event.code)).inc()
         )
