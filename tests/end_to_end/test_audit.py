@@ -1,18 +1,24 @@
 """The audit log of a real server: why somebody was refused, and what is found of somebody who edits it."""
 
+import asyncio
 import json
+import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import httpx2
 
-from tests.wsauth_server import command, serving
+from tests.end_to_end.administering import office
+from tests.lifeline import hold, release
+from tests.wsauth_server import WSAUTH, Serving, command, environment, serving
+from tests.wsauth_sockets import eventually
 from wsauth.core.audit import check
 from wsauth.services.keyfile import KeyFile
 from wsauth.stores.sqlite.store import SQLiteStore
 
 UNKNOWN = "aaaaaaaaaaaa"
+PASSWORD = "four white rabbits and a watch"
 
 
 async def test_a_refusal_is_explained_and_damage_is_found(tmp_path: Path) -> None:
@@ -47,6 +53,97 @@ async def test_a_refusal_is_explained_and_damage_is_found(tmp_path: Path) -> Non
     good = await command(tmp_path, "audit", "verify", "--heads", "server.log")
     assert (good.status, good.err) == (0, ""), good.out
     await _damage(tmp_path, log)
+
+
+async def test_follow_prints_what_comes_while_it_runs(tmp_path: Path) -> None:
+    """Nothing of before; each entry once, as a line of JSON; and Ctrl-C ends it with 130."""
+    async with serving(tmp_path) as server:
+        await server.add_user("early", PASSWORD)
+        with (tmp_path / "followed").open("wb") as written:
+            following = await asyncio.create_subprocess_exec(
+                *(str(WSAUTH), "audit", "follow", "--json"), cwd=tmp_path, env=environment(), stdout=written
+            )
+            hold(following.pid)
+            try:
+                await _follows(server, tmp_path / "followed")
+            finally:
+                following.send_signal(signal.SIGINT)
+                assert await following.wait() == 130
+                release(following.pid)
+
+
+async def _follows(server: Serving, written: Path) -> None:
+    def lines() -> list[str]:
+        return [
+            f"{entry['event']} {entry['subject']}"
+            for entry in map(json.loads, written.read_text().splitlines())
+            if "subject" in entry
+        ]
+
+    number = 0
+
+    async def begun() -> bool:
+        nonlocal number
+        number += 1
+        await server.add_user(f"probe{number}", PASSWORD)
+        return bool(lines())
+
+    assert await eventually(begun, 20.0)
+    await server.add_user("late", PASSWORD)
+    await server.login("late", PASSWORD)
+
+    async def followed() -> bool:
+        return "authn_login_success late" in lines()
+
+    assert await eventually(followed, 20.0)
+    found = lines()
+    assert "user_created early" not in found
+    assert found.count("user_created late") == found.count("authn_login_success late") == 1
+
+
+async def test_entries_on_standard_output_are_whole_chains(tmp_path: Path) -> None:
+    """With `audit_log = "-"` each is a line of JSON with its place and its tag, and nothing is missing."""
+    async with serving(tmp_path, config='[monitoring]\naudit_log = "-"\n') as server:
+        await server.add_user("ann", PASSWORD)
+        await server.login("ann", PASSWORD)
+        async with httpx2.AsyncClient(base_url=server.http) as client:
+            await client.get("/auth/me", headers={"Authorization": "Bearer x.y.z"})
+        await server.stop()
+        lines = [json.loads(line) for line in server.output().splitlines() if line.startswith('{"')]
+    events = {line["entry"]["event"] if "entry" in line else line["event"] for line in lines}
+    assert {"authn_login_success", "authn_login_fail"} <= events
+    assert "x.y.z" not in str(lines)
+    chains: dict[str, list[int]] = {}
+    for line in lines:
+        chains.setdefault(line["chain"], []).append(line["number"])
+    assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in chains.values())
+    refused = await command(tmp_path, "audit", "list")
+    assert refused.status == 2
+    assert "audit_log" in refused.err
+
+
+async def test_the_admin_api_pages_through_it(tmp_path: Path) -> None:
+    """Page after page brings every entry once, in order; a filter narrows it, and a page that is none is told."""
+    async with office(tmp_path) as at:
+        for number in range(4):
+            await at.server.add_user(f"user{number}", PASSWORD)
+
+        async def settled() -> bool:
+            return len((await at.get("/audit?limit=1000&event=user_created"))["items"]) >= 5
+
+        assert await eventually(settled, 5.0)
+        whole, after = [], ""
+        while after is not None:
+            page = await at.get(f"/audit?limit=2&event=user_created&after={after}")
+            assert len(page["items"]) <= 2
+            whole += page["items"]
+            after = page["next"]
+        assert [entry["subject"] for entry in whole][-4:] == ["user0", "user1", "user2", "user3"]
+        times = [entry["at"] for entry in whole]
+        assert times == sorted(times)
+        (only,) = (await at.get("/audit?subject=user2"))["items"]
+        assert only["event"] == "user_created"
+        assert (await at.ask("GET", "/audit?after=nonsense")).status_code == 400
 
 
 async def _damage(folder: Path, log: Path) -> None:
