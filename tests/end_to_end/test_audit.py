@@ -6,6 +6,7 @@ import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
@@ -132,7 +133,8 @@ async def test_the_admin_api_pages_through_it(tmp_path: Path) -> None:
             return len((await at.get("/audit?limit=1000&event=user_created"))["items"]) >= 5
 
         assert await eventually(settled, 5.0)
-        whole, after = [], ""
+        whole: list[dict[str, Any]] = []
+        after: str | None = ""
         while after is not None:
             page = await at.get(f"/audit?limit=2&event=user_created&after={after}")
             assert len(page["items"]) <= 2
