@@ -50,6 +50,6 @@ def test_features_of_later_are_refused(folder: Folder, text: str, said: str) -> 
 
 def test_a_variable_is_refused_too(folder: Folder) -> None:
     """The environment is no way around."""
-    line = folder.refused("", {"WSAUTH__MONITORING__BLOCK_AFTER": "20/m"})
-    said = "`monitoring.block_after` comes in a later release of wsauth; remove it"
-    assert line == f"WSAUTH__MONITORING__BLOCK_AFTER: {said}"
+    line = folder.refused("", {"WSAUTH__LIMITS__MESSAGES_PER_CONNECTION": "20/m"})
+    said = "`limits.messages_per_connection` comes in a later release of wsauth; remove it"
+    assert line == f"WSAUTH__LIMITS__MESSAGES_PER_CONNECTION: {said}"
