@@ -50,6 +50,9 @@ async def test_an_ordered_block_refuses_everybody_until_it_is_removed(tmp_path: 
             assert "203.0.113.7/32 is blocked: scans; wsauth blocks remove 203.0.113.7/32" in why.out
             listed = (await at.get("/blocks"))["items"]
             assert [(one["network"], one["automatic"]) for one in listed] == [("203.0.113.7/32", False)]
+            key = await at.add_service("prometheus", "wsauth:metrics")
+            numbers = await at.http.get("/metrics", headers={"Authorization": f"Bearer {key}"})
+            assert "wsauth_blocks 1.0" in numbers.text.splitlines()
         await at.do("DELETE", f"/blocks/{MALLORY}/32", status=204)
         assert await eventually(lambda: admitted(server, token))
         events = (await server.command("audit", "list", "--json", "--event", "authz_admin")).out
