@@ -8,6 +8,7 @@ import asyncio
 import os
 from collections import Counter as Count
 from collections.abc import Callable
+from functools import cache
 from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -113,7 +114,8 @@ class Metrics:
         bus.subscribe(events.TicketIssued, lambda _: self._tickets.inc())
         bus.subscribe(events.Revoked, lambda _: self._revocations.labels("revoked").inc())
         bus.subscribe(events.Disconnected, lambda _: self._revocations.labels("disconnected").inc())
-        bus.subscribe(events.Verified, lambda event: self._verified.labels(event.kind).observe(event.seconds))
+        verified = cache(self._verified.labels)  # every handshake comes here, and looking up a label costs most
+        bus.subscribe(events.Verified, lambda event: verified(event.kind).observe(event.seconds))
         bus.subscribe(events.Enforced, lambda event: self._enforced.observe(event.seconds))
 
     def _closed(self, event: events.Closed) -> None:
