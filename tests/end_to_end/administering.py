@@ -2,7 +2,7 @@
 
 import json
 from base64 import urlsafe_b64decode
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -81,10 +81,10 @@ class Office:
 
 
 @asynccontextmanager
-async def office(folder: Path, *arguments: str) -> AsyncGenerator[Office]:
+async def office(folder: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> AsyncGenerator[Office]:
     """Run a server in a folder, and sit down at its admin API."""
     secret(ADMIN, "the password of admin")
-    async with serving(folder, *arguments, environ={"WSAUTH_ADMIN_PASSWORD": ADMIN}) as server:
+    async with serving(folder, *arguments, environ={"WSAUTH_ADMIN_PASSWORD": ADMIN, **(environ or {})}) as server:
         token = (await server.login("admin", ADMIN))["access_token"]
         headers = {"Authorization": f"Bearer {token}"}
         async with httpx2.AsyncClient(base_url=server.admin, headers=headers) as http:

@@ -32,7 +32,8 @@ async def test_an_ordered_block_refuses_everybody_until_it_is_removed(tmp_path: 
     async with office(tmp_path) as at:
         server = at.server
         await server.add_user("bob", PASSWORD)
-        token = (await login(server, MALLORY, PASSWORD))[1]["access_token"]
+        tokens = (await login(server, MALLORY, PASSWORD))[1]
+        token, refresh = tokens["access_token"], {"refresh_token": tokens["refresh_token"]}
         way = {"X-Forwarded-For": MALLORY}
         async with opened(server, token=token) as here, opened_from(server, token, MALLORY) as there:
             added = await server.command("blocks", "add", MALLORY, "--for", "1h", "--reason", "scans")
@@ -45,6 +46,8 @@ async def test_an_ordered_block_refuses_everybody_until_it_is_removed(tmp_path: 
             assert 3590 < problem["retry_after"] <= 3600
             assert (await called("GET", f"{server.http}/auth/me", token, **way)).status_code == 403
             assert (await refusal(server, token, "/ws", f"X-Forwarded-For: {MALLORY}")).status == 403
+            renewed = await called("POST", f"{server.http}/auth/refresh", "", refresh, **way)
+            assert (renewed.status_code, renewed.json()["code"]) == (403, "address_blocked")
             assert (await login(server, HONEST, PASSWORD))[0] == 200
             why = await server.command("why", problem["id"])
             assert "203.0.113.7/32 is blocked: scans; wsauth blocks remove 203.0.113.7/32" in why.out
@@ -108,6 +111,16 @@ async def test_exempt_networks_are_never_blocked(tmp_path: Path) -> None:
         assert (await at.get("/blocks"))["items"] == []
         await at.do("POST", "/blocks", {"network": EXEMPT}, status=201)
         assert (await login(at.server, EXEMPT, PASSWORD))[0] == 200
+
+
+async def test_the_admin_listener_is_never_blocked(tmp_path: Path) -> None:
+    """Whoever blocks their own network can still take that back."""
+    async with office(tmp_path, environ={"WSAUTH__LIMITS__EXEMPT": "[]"}) as at:
+        await at.do("POST", "/blocks", {"network": "127.0.0.0/8"}, status=201)
+        reply = await called("GET", f"{at.server.http}/auth/me", "x.y.z")
+        assert (reply.status_code, reply.json()["code"]) == (403, "address_blocked")
+        await at.do("DELETE", "/blocks/127.0.0.0/8", status=204)
+        assert (await called("GET", f"{at.server.http}/auth/me", "x.y.z")).status_code == 401
 
 
 async def test_what_is_written_wrong_is_told(tmp_path: Path) -> None:

@@ -45,6 +45,11 @@ async def test_a_token_opens_nothing_before_the_change(tmp_path: Path) -> None:
         assert await told(server, "GET", "/auth/me", token) == (200, "")
         again = await server.login("bob", password)
         assert await told(server, "POST", "/auth/logout", again["access_token"]) == (204, "")
+        same = {"current_password": password, "new_password": password}
+        assert (await told(server, "PUT", "/auth/password", token, same))[0] == 400
+        bob = await at.get("/users/bob")
+        assert bob["must_change"] is True
+        assert bob["password_until"] is not None, "a login does not make it last"
         assert await told(
             server, "PUT", "/auth/password", token, {"current_password": password, "new_password": SECOND}
         ) == (204, "")
@@ -86,3 +91,19 @@ async def test_a_password_in_the_handshake_is_asked_for_it_too(tmp_path: Path) -
                 pass
         assert refused.value.response.status_code == 403
         assert b"password_change_required" in refused.value.response.body
+
+
+async def test_a_ticket_of_an_administrator_and_basic_over_http_are_no_way_around(tmp_path: Path) -> None:
+    """A ticket for somebody who must change opens nothing, and neither does their password with each request."""
+    everywhere = '[[routes]]\npath = "/*"\nupstream = "echo"\nsources = ["basic", "ticket"]\n'
+    (tmp_path / "wsauth.toml").write_text(everywhere, "utf-8")
+    async with office(tmp_path) as at:
+        password = await reset(at)
+        ticket = await at.ticket(subject="bob")
+        with pytest.raises(InvalidStatus) as refused:
+            async with connect(f"{at.server.ws}/ws?ticket={ticket}"):
+                pass
+        assert b"password_change_required" in refused.value.response.body
+        async with httpx2.AsyncClient(auth=("bob", password), base_url=at.server.http) as basic:
+            reply = await basic.get("/auth/sessions")
+            assert (reply.status_code, reply.json()["code"]) == REQUIRED

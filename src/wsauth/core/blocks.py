@@ -1,7 +1,7 @@
 """Which addresses are kept out: looked at on every handshake that needs it, in a time that does not grow with them."""
 
 from collections.abc import Iterable
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv6Address, IPv6Network, ip_address, ip_network
 from math import inf
 from typing import Final
 
@@ -12,6 +12,8 @@ from wsauth.errors import ConfigurationError
 __all__ = ["Block", "Blocks", "network"]
 
 _BITS: Final = {4: 32, 6: 128}
+_MAPPED: Final = 96
+"""Bits in front of an IPv4 address that is written as IPv6."""
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +46,9 @@ def network(text: str) -> str:
         raise ConfigurationError(
             f'{text!r} is neither an address nor a network such as "203.0.113.7", "10.0.0.0/8" or "2001:db8::/64"'
         ) from None
+    mapped = parsed.network_address.ipv4_mapped if isinstance(parsed, IPv6Network) else None
+    if mapped is not None and parsed.prefixlen >= _MAPPED:
+        parsed = ip_network((mapped, parsed.prefixlen - _MAPPED))
     if not parsed.prefixlen:
         raise ConfigurationError(f"{text} is everybody: stop the server instead")
     return str(parsed)
@@ -72,6 +77,11 @@ class Blocks:
         shift = _BITS[parsed.version] - parsed.prefixlen
         self._blocks[block.network] = block
         self._found.setdefault((parsed.version, shift), {})[int(parsed.network_address) >> shift] = block
+
+    @property
+    def ordered(self) -> bool:
+        """Tell whether there is one for everybody."""
+        return not all(block.automatic for block in self._blocks.values())
 
     def count(self, now: float) -> int:
         """Return how many are in force."""

@@ -8,7 +8,7 @@ import msgspec
 from wsauth.core.identity import OWN_ISSUER, Identity
 from wsauth.errors import ConfigurationError, Refused
 
-__all__ = ["USERNAME_LIMIT", "User", "check_username", "fold", "required_change"]
+__all__ = ["USERNAME_LIMIT", "User", "check_username", "demands", "fold", "required_change"]
 
 USERNAME_LIMIT: Final = 64
 """Characters of a username."""
@@ -61,6 +61,11 @@ def check_username(username: str) -> str:
     if username != username.strip() or not username.isprintable() or unicodedata.normalize("NFC", username) != username:
         raise ConfigurationError(f"username {username!r}: leave out blanks at the ends and unprintable characters")
     return username
+
+
+def demands(user: User) -> dict[str, bool]:
+    """Return the claims of every identity of a user that keep them from more than they may do now."""
+    return {"must_change": True} if user.must_change else {}
 
 
 def required_change(identity: Identity) -> Refused | None:

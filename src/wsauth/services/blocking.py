@@ -73,6 +73,7 @@ class Blocking:
         until = None if lasts is None else now + lasts
         block = Block(network=network(address), until=until, automatic=False, reason=reason, created_at=now)
         await self._add(block)
+        await self.load()
         return block
 
     async def remove(self, address: str) -> Block:
@@ -89,6 +90,7 @@ class Blocking:
             if not await self._store.remove(name) or found is None:
                 raise Refused("not_found", f"{name} is not blocked; `wsauth blocks list` shows what is")
             self._bus.publish(event)
+        await self.load()
         return found
 
     async def _add(self, block: Block) -> None:
@@ -149,7 +151,7 @@ class Blocking:
         throttling.blocks.replace(await self._store.all(now))
         kept_out = {
             connection: blocked(block, now)
-            for connection in (connections.all() if throttling.blocks else ())
+            for connection in (connections.all() if throttling.blocks.ordered else ())
             if (block := throttling.block_of(connection.machine.about.address)) is not None and not block.automatic
         }
         if kept_out:

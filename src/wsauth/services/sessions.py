@@ -21,7 +21,7 @@ from wsauth.core.sessions import (
     write_proof,
 )
 from wsauth.core.tokens.envelope import shown
-from wsauth.core.users import User
+from wsauth.core.users import User, demands
 from wsauth.errors import Refused
 from wsauth.interfaces.audit import recording
 from wsauth.interfaces.clock import Clock
@@ -387,6 +387,6 @@ def identity_of(known: Known, limits: Limits) -> Identity:
             "epoch": user.epoch,
             "kind": session.kind,
             "generation": session.generation,
-        }
-        | ({"must_change": True} if user.must_change else {}),
+            **demands(user),
+        },
     )

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from hashlib import blake2b
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 import msgspec
@@ -84,9 +84,11 @@ class Throttling:
 
     def _look(self, address: str) -> bool:
         try:
-            parsed = ip_address(address)
+            parsed: IPv4Address | IPv6Address = ip_address(address)
         except ValueError:
             return False
+        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+            parsed = parsed.ipv4_mapped
         return any(parsed in network for network in self.allowances.exempt)
 
     def key(self, address: str) -> str:

@@ -4,7 +4,7 @@ from typing import Final
 
 from wsauth.core.credentials import Credentials
 from wsauth.core.identity import OWN_ISSUER, Identity
-from wsauth.core.users import User
+from wsauth.core.users import User, demands
 from wsauth.errors import Refused
 from wsauth.interfaces.verifier import MustWait
 from wsauth.services.sessions import Sessions, identity_of
@@ -104,5 +104,5 @@ def _identity(user: User, kind: str) -> Identity:
         issuer=OWN_ISSUER,
         roles=user.roles,
         grants=user.grants,
-        claims={"epoch": user.epoch, "kind": kind},
+        claims={"epoch": user.epoch, "kind": kind, **demands(user)},
     )

@@ -50,7 +50,15 @@ def test_as_the_library_says(addresses: list[str], bits: int, asked: str) -> Non
     assert (found is not None) == any(ip_address(asked) in ip_network(name) for name in networks)
 
 
-@pytest.mark.parametrize("text", ["", "0.0.0.0/0", "::/0", "10.0.0.1/8", "example.com", "10.0.0.0/33", "1.2.3"])
+def test_ipv4_written_as_ipv6_is_ipv4() -> None:
+    """Who blocks `::ffff:203.0.113.7` blocks 203.0.113.7."""
+    assert network("::ffff:203.0.113.7") == "203.0.113.7/32"
+    assert network("::ffff:10.0.0.0/104") == "10.0.0.0/8"
+
+
+@pytest.mark.parametrize(
+    "text", ["::ffff:0:0/96", "", "0.0.0.0/0", "::/0", "10.0.0.1/8", "example.com", "10.0.0.0/33", "1.2.3"]
+)
 def test_what_cannot_be_blocked(text: str) -> None:
     """Everybody, names and typing errors are refused by a line that shows what was written."""
     with pytest.raises(ConfigurationError, match=r"everybody|neither an address nor a network"):

@@ -27,8 +27,9 @@ class WebSocketAuthMiddleware:
         guard: a `wsauth.Guard`.
     """
 
-    def __init__(self, app: App, guard: Guarding) -> None:
+    def __init__(self, app: App, guard: Guarding, *, blocks: bool = True) -> None:
         self.app = app
+        self._blocks = blocks
         self.guard = guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,13 +70,9 @@ class WebSocketAuthMiddleware:
         if overriding is not None:
             return Request(overriding, guard.roles.resolve(overriding), None)
         try:
-            throttling = guard.connections.throttling
             credentials = read_credentials(scope, guard.cookies, guard.origins)
-            # A page may be read, which is not a WebSocket's stranger: it is a password that is not taken.
-            kept_out = throttling.kept_out(address, known=credentials is None or credentials.kind != "password")
-            if kept_out is not None:
-                raise kept_out
             if credentials is None:
+                self._check_address(address, known=True)
                 return Request(NOBODY, Permissions(()), None)
             if credentials.source == "basic" and "basic" not in guard.routes.find(path_of(scope)).sources:
                 raise Refused(
@@ -85,6 +82,7 @@ class WebSocketAuthMiddleware:
                 )
             if not guard.started:
                 await guard.start()
+            self._check_address(address, known=credentials.kind != "password")
             credentials.address = address
             identity = guard.authentication.recall(credentials)
             if identity is None:
@@ -106,6 +104,12 @@ class WebSocketAuthMiddleware:
         except Refused as error:
             told = error if credentials is None else guard.connections.throttling.failed(address, credentials, error)
             return Request(NOBODY, Permissions(()), told)
+
+    def _check_address(self, address: str, *, known: bool) -> None:
+        """Go on unless the address is blocked; `known`: no password comes, and a page may be read by a stranger."""
+        kept_out = self.guard.connections.throttling.kept_out(address, known=known) if self._blocks else None
+        if kept_out is not None:
+            raise kept_out
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def started() -> AsgiMessage:

@@ -44,7 +44,7 @@ def admin_api(plane: Plane) -> ASGIApp:
         return drawn()
 
     # No page may send anything here, whatever it knows: cross-site requests and DNS rebinding come with an Origin.
-    guarded: ASGIApp = WebSocketAuthMiddleware(Sites(app, Origins([]), problems), guard=plane.guard)
+    guarded: ASGIApp = WebSocketAuthMiddleware(Sites(app, Origins([]), problems), guard=plane.guard, blocks=False)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":

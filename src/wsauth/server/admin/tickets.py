@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends
 from pydantic import Field
 
 from wsauth.core.identity import OWN_ISSUER, RESERVED, Identity
+from wsauth.core.users import demands
 from wsauth.errors import Refused
 from wsauth.server.admin.access import TICKETS, check_admin, permitted
 from wsauth.server.answers import Ticket
@@ -71,7 +72,7 @@ async def _own(plane: Plane, body: TicketOrder, asking: Identity) -> Identity:
         issuer=OWN_ISSUER,
         roles=user.roles,
         grants=user.grants,
-        claims={"epoch": user.epoch, "kind": "ticket"},
+        claims={"epoch": user.epoch, "kind": "ticket", **demands(user)},
     )
 
 

@@ -1,6 +1,7 @@
 """Log in, refresh, log out, and change a password."""
 
 from typing import Annotated, Any
+from unicodedata import normalize
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
@@ -82,10 +83,7 @@ class _Logins:
     async def login(self, request: Request, response: Response, body: Password) -> dict[str, Any]:
         plane = self._plane
         plane.check_granting()
-        address = request.client.host if request.client else ""
-        kept_out = plane.guard.throttling.kept_out(address)
-        if kept_out is not None:
-            raise kept_out
+        address = self._check_address(request)
         kind: SessionKind = "cookie" if body.cookie else "tokens"
         if body.cookie and not plane.local.secure and not plane.on_loopback:
             raise Unfit(400, "a cookie needs https: use tokens, or serve over TLS")
@@ -122,9 +120,18 @@ class _Logins:
                 if before is not None:
                     await self._sessions.end(before.session.id)
 
+    def _check_address(self, request: Request, *, known: bool = False) -> str:
+        """Return from where a request comes, unless it is blocked; `known`: they bring more than a password."""
+        address = request.client.host if request.client else ""
+        kept_out = self._plane.guard.throttling.kept_out(address, known=known)
+        if kept_out is not None:
+            raise kept_out
+        return address
+
     async def refresh(self, request: Request, response: Response, body: RefreshToken | None) -> dict[str, Any]:
         self._plane.check_granting()
         if body is not None:
+            self._check_address(request, known=True)
             return self._logged_in(await self._sessions.refresh(body.refresh_token))
         me = somebody_changing(request)
         if me.claims.get("kind") != "cookie" or me.session_id is None:
@@ -147,6 +154,8 @@ class _Logins:
         user = await users.find(me.subject) if me.issuer == OWN_ISSUER else None
         if user is None or user.service or me.session_id is None:
             raise Refused("conflict", "only a session of a user with a password can change it")
+        if normalize("NFKC", body.new_password) == normalize("NFKC", body.current_password):
+            raise Unfit(400, "new_password: it is the current one; choose another")
         carried = await self._sessions.change_password(
             user,
             body.current_password,

@@ -191,7 +191,7 @@ class Follower:
             for connection, error in self._concerned_or_none(row).items():
                 if connection.machine.state not in (State.CLOSING, State.CLOSED):
                     found.setdefault(connection, error)
-        written_at = max(row.at for row in rows)
+        written_at = min((row.at for row in rows if row.seq > self._heard), default=rows[-1].at)
         taken: set[Connection] = set()
         # Rows that belong to no order come last: what an order closes is in its report, whatever came in the same read.
         for order, concerned in sorted(by_order.items(), key=lambda item: item[0] is None):

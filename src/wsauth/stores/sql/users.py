@@ -29,7 +29,8 @@ _ADD: Final = """
 """
 _SET_RIGHTS: Final = "UPDATE users SET roles = :roles, grants = :grants WHERE folded = :folded"
 _USED: Final = """
-    UPDATE users SET password_hash = :new_hash, password_until = NULL
+    UPDATE users SET password_hash = :new_hash,
+        password_until = CASE must_change WHEN 0 THEN NULL ELSE password_until END
     WHERE folded = :folded AND password_hash = :old_hash
 """
 # A cookie is replaced in the answer to the change; a client with a refresh token gets none in it and keeps its own.
