@@ -1,12 +1,13 @@
 """Which addresses are kept out: looked at on every handshake that needs it, in a time that does not grow with them."""
 
 from collections.abc import Iterable
-from ipaddress import IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv6Network, ip_network
 from math import inf
 from typing import Final
 
 import msgspec
 
+from wsauth.core.peers import ip_of
 from wsauth.errors import ConfigurationError
 
 __all__ = ["Block", "Blocks", "network"]
@@ -89,14 +90,9 @@ class Blocks:
 
     def find(self, address: str, now: float) -> Block | None:
         """Return the block that an address is in, one for everybody first; or `None`."""
-        if not self._found:
+        parsed = ip_of(address)
+        if parsed is None:
             return None
-        try:
-            parsed = ip_address(address)
-        except ValueError:
-            return None
-        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
-            parsed = parsed.ipv4_mapped
         found = None
         for (version, shift), blocks in self._found.items():
             if version == parsed.version:

@@ -7,7 +7,7 @@ without TLS of ours, the proxies are the only ones who may come, and must say th
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 import msgspec
@@ -15,7 +15,7 @@ import msgspec
 from wsauth.core.fields import Field
 from wsauth.errors import Refused
 
-__all__ = ["Client", "Network", "Peers"]
+__all__ = ["Client", "Network", "Peers", "ip_of"]
 
 Network = IPv4Network | IPv6Network
 
@@ -26,6 +26,15 @@ _PAIR: Final = re.compile(r'\s*([A-Za-z]+)=("[^"\\]*"|[^\s";,]*)\s*')
 _REMEMBERED: Final = 1024
 _LONGEST: Final = 64
 """Characters of an address with brackets and port."""
+
+
+def ip_of(text: str) -> IPv4Address | IPv6Address | None:
+    """Return an address, IPv4 also where it is written as IPv6 (RFC 4291 section 2.5.5.2); `None`: it is none."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
 
 
 class Client(msgspec.Struct, frozen=True, gc=False):
@@ -160,8 +169,5 @@ def _address(text: str) -> str | None:
         host = text.partition(":")[0]
     if "%" in host:
         return None  # a zone means something on one machine only, and may be any text (RFC 4007 section 11)
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return None
-    return str(getattr(address, "ipv4_mapped", None) or address)
+    address = ip_of(host)
+    return None if address is None else str(address)

@@ -1,16 +1,18 @@
 """How often something may happen: rates, the networks that are counted, and counters that cannot be flooded."""
 
 import re
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv6Address, ip_network
 from typing import Final
 
 import msgspec
 
+from wsauth.core.peers import Network, ip_of
 from wsauth.core.units import seconds
 from wsauth.errors import ConfigurationError
 
-__all__ = ["Buckets", "Rate", "network_of", "rate"]
+__all__ = ["Buckets", "Rate", "exempting", "network_of", "rate"]
 
 _RATE: Final = re.compile(r"([0-9]{1,9})/([0-9]{0,9})(ms|s|m|h|d)", re.ASCII)
 _HOME: Final = 64
@@ -53,15 +55,23 @@ def rate(value: str, name: str) -> Rate | None:
 @lru_cache(maxsize=4096)
 def network_of(address: str) -> str:
     """Return what an address is counted as: itself, or the /64 of IPv6; text that is no address counts as itself."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
+    parsed = ip_of(address)
+    if parsed is None:
         return address
     if not isinstance(parsed, IPv6Address):
         return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
     return str(ip_network((int(parsed) >> (128 - _HOME) << (128 - _HOME), _HOME)))
+
+
+def exempting(networks: Sequence[Network]) -> Callable[[str], bool]:
+    """Return what tells whether an address is in one of these networks; text that is no address is in none."""
+
+    @lru_cache(maxsize=4096)
+    def is_exempt(address: str) -> bool:
+        parsed = ip_of(address)
+        return parsed is not None and any(parsed in network for network in networks)
+
+    return is_exempt
 
 
 class Buckets:

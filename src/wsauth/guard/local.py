@@ -1,6 +1,7 @@
 """Our own users behind a guard: their passwords, sessions, tokens and keys, put together."""
 
 from collections.abc import Awaitable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -107,7 +108,6 @@ class Local:
         self._bus = bus
         self._clock = clock
         self._follower: Follower | None = None
-        self._keys_changed = False
         bus.subscribe(events.Closed, self._closed)
 
     async def start(self) -> None:
@@ -138,26 +138,12 @@ class Local:
         connections.on_stray = self._stray
         self.blocking.follow(follower, connections)
         follower.subscribe(self._heed)
-        follower.every_second(self._reload)
+        follower.reread("keys", partial(self.signing.load, make=False))
         follower.every_minute(self._prune)
 
     def _heed(self, rows: Sequence[Row]) -> None:
         self.sessions.heed(rows)
         self.users.heed(rows)
-        if self._follower is not None and any(row.kind == "keys" for row in rows):
-            self._keys_changed = True
-            self._follower.spawn(self._reload())
-
-    async def _reload(self) -> None:
-        """Read the keys if they have changed; where that fails, it is tried again a second later."""
-        if not self._keys_changed:
-            return
-        self._keys_changed = False
-        try:
-            await self.signing.load(make=False)
-        except Exception:
-            self._keys_changed = True
-            raise
 
     async def _prune(self) -> None:
         await self._store.sessions.prune(self.limits, self._clock.now())

@@ -59,11 +59,11 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._status = 0
         self._order = _order(settings, factory, listening)
-        self._metrics = ""
+        self._numbers = ""
 
     async def run(self) -> int:
         """Run until a signal, and return the exit status."""
-        with TemporaryDirectory(prefix="wsauth-metrics-", ignore_cleanup_errors=True) as self._metrics:
+        with TemporaryDirectory(prefix="wsauth-metrics-", ignore_cleanup_errors=True) as self._numbers:
             return await self._run()
 
     async def _run(self) -> int:
@@ -133,7 +133,7 @@ class Supervisor:
             *(sys.executable, "-P", "-m", "wsauth.serve.worker"),
             stdin=PIPE,
             stdout=PIPE,
-            env={**os.environ, FOLDER: self._metrics},
+            env={**os.environ, FOLDER: self._numbers},
             pass_fds=[each.fileno() for each in self._listening.sockets],
         )
         self._workers.add(worker)
@@ -144,7 +144,7 @@ class Supervisor:
             return await worker.wait()
         finally:
             self._workers.discard(worker)
-            mark_process_dead(worker.pid, self._metrics)  # type: ignore[no-untyped-call]  # theirs has no types
+            mark_process_dead(worker.pid, self._numbers)  # type: ignore[no-untyped-call]  # theirs has no types
 
     async def _instruct(self, number: int, worker: Process) -> None:
         stdin, stdout = cast("StreamWriter", worker.stdin), cast("StreamReader", worker.stdout)  # asked for as pipes

@@ -52,8 +52,8 @@ class ControlPlane:
             raise ConfigurationError("the server needs its own users")
         self.guard = guard_of(settings, backend, port=port)
         self._draining = False
-        waiting = local.passwords.workers
-        self._metrics = Metrics(self.guard.bus, self.guard.connections, queue=lambda: waiting.waiting)
+        workers = local.passwords.workers
+        self._metrics = Metrics(self.guard.bus, self.guard.connections, queue=lambda: workers.waiting)
         self._looking: asyncio.Task[None] | None = None
         self.plane = Plane(settings, self.guard, local, urls, metrics=self._metrics, draining=lambda: self._draining)
         self.applications: Mapping[str, ASGIApp] = _applications(settings)

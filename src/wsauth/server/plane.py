@@ -77,6 +77,22 @@ class Plane:
         """Return the time, in seconds since the epoch."""
         return self.guard.backend.clock.now()
 
+    def check_address(self, request: Request, *, known: bool = False) -> str:
+        """Return the address that a request comes from, empty where it has none, unless it is blocked.
+
+        Args:
+            request: any.
+            known: it brings more than a password.
+
+        Raises:
+            Refused: `address_blocked`.
+        """
+        address = request.client.host if request.client else ""
+        kept_out = self.guard.throttling.kept_out(address, known=known)
+        if kept_out is not None:
+            raise kept_out
+        return address
+
     def check_granting(self) -> None:
         """Go on only while something may be granted (ARCHITECTURE, invariant 9).
 

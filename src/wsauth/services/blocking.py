@@ -7,7 +7,6 @@ from typing import Final
 
 from wsauth.core import events
 from wsauth.core.blocks import Block, network
-from wsauth.core.feed import Row
 from wsauth.core.throttling import Buckets, Rate, network_of
 from wsauth.errors import ConfigurationError, Refused
 from wsauth.interfaces.audit import recording
@@ -48,7 +47,6 @@ class Blocking:
         self._throttling: Throttling | None = None
         self._follower: Follower | None = None
         self._connections: Connections | None = None
-        self._changed = False
 
     # Orders.
 
@@ -139,8 +137,7 @@ class Blocking:
         self._follower, self._connections = follower, connections
         self._throttling = connections.throttling
         connections.throttling.on_guess = self.guessed
-        follower.subscribe(self._heed)
-        follower.every_second(self._reload)
+        follower.reread("blocks", self.load)
 
     async def load(self) -> None:
         """Read what is blocked, and close what is open from there."""
@@ -160,19 +157,3 @@ class Blocking:
     async def prune(self) -> None:
         """Forget what is over."""
         await self._store.prune(self._clock.now())
-
-    def _heed(self, rows: Sequence[Row]) -> None:
-        if self._follower is not None and any(row.kind == "blocks" for row in rows):
-            self._changed = True
-            self._follower.spawn(self._reload())
-
-    async def _reload(self) -> None:
-        """Read the blocks if they have changed; where that fails, it is tried again a second later."""
-        if not self._changed:
-            return
-        self._changed = False
-        try:
-            await self.load()
-        except Exception:
-            self._changed = True
-            raise

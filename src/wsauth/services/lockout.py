@@ -3,14 +3,12 @@
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from functools import lru_cache
 from hmac import compare_digest
-from ipaddress import ip_address
 from typing import Final
 
 from wsauth.core.lockout import Keys, Policy, counted_name
 from wsauth.core.peers import Network
-from wsauth.core.throttling import network_of
+from wsauth.core.throttling import exempting, network_of
 from wsauth.errors import Refused
 from wsauth.interfaces.clock import Clock
 from wsauth.interfaces.counters import Counters
@@ -40,10 +38,9 @@ class Lockout:
         self._mac = key_file.mac("login counters")
         self._devices = key_file.mac("known devices")
         self._clock = clock
-        self._exempt = exempt
         # Address -> until when it may not try, and why.
         self._spent: dict[str, tuple[float, Refused]] = {}
-        self._is_exempt = lru_cache(maxsize=1024)(self._look)
+        self._is_exempt = exempting(exempt)
 
     @asynccontextmanager
     async def attempt(self, username: str, address: str, device: str = "") -> AsyncGenerator[None]:
@@ -109,13 +106,6 @@ class Lockout:
 
     def _name(self, username: str) -> str:
         return self._mac.sign(counted_name(username).encode("utf-8", "surrogatepass")).hex()[:32]
-
-    def _look(self, address: str) -> bool:
-        try:
-            parsed = ip_address(address)
-        except ValueError:
-            return False
-        return any(parsed in network for network in self._exempt)
 
 
 def _device_message(device: str, username: str) -> bytes:

@@ -6,9 +6,7 @@ that an office behind one address, or a site behind a proxy that nobody declared
 
 import logging
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from hashlib import blake2b
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 import msgspec
@@ -17,7 +15,7 @@ from wsauth.core.blocks import Block, Blocks
 from wsauth.core.credentials import Credentials
 from wsauth.core.identity import Identity
 from wsauth.core.peers import Network
-from wsauth.core.throttling import Buckets, Rate, network_of
+from wsauth.core.throttling import Buckets, Rate, exempting, network_of
 from wsauth.errors import Refused
 from wsauth.interfaces.clock import Clock
 
@@ -80,16 +78,7 @@ class Throttling:
         self._warned = False
         self.blocks = Blocks()
         self.on_guess: Callable[[str, str], None] = lambda _, __: None
-        self.is_exempt: Callable[[str], bool] = lru_cache(maxsize=4096)(self._look)
-
-    def _look(self, address: str) -> bool:
-        try:
-            parsed: IPv4Address | IPv6Address = ip_address(address)
-        except ValueError:
-            return False
-        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
-            parsed = parsed.ipv4_mapped
-        return any(parsed in network for network in self.allowances.exempt)
+        self.is_exempt = exempting(allowances.exempt)
 
     def key(self, address: str) -> str:
         """Return what an address is counted as; empty where it is not."""
@@ -97,7 +86,7 @@ class Throttling:
 
     def block_of(self, address: str) -> Block | None:
         """Return the block that an address is in; an exempt one is in none."""
-        block = self.blocks.find(address, self._clock.now()) if self.blocks else None
+        block = self.blocks.find(address, self._clock.now())
         return None if block is None or self.is_exempt(address) else block
 
     def kept_out(self, address: str, *, known: bool = False) -> Refused | None:
@@ -107,7 +96,7 @@ class Throttling:
             address: from where.
             known: they have brought more than a password: an automatic block does not concern them.
         """
-        block = self.block_of(address)
+        block = self.block_of(address) if self.blocks else None
         return None if block is None or (known and block.automatic) else blocked(block, self._clock.now())
 
     def arrived(self, address: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> Refused | None:

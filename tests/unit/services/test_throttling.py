@@ -5,6 +5,7 @@ from ipaddress import ip_network
 
 import pytest
 
+from wsauth.core.blocks import Block
 from wsauth.core.credentials import Credentials
 from wsauth.core.identity import Identity
 from wsauth.core.throttling import Rate
@@ -88,6 +89,14 @@ def test_exempt_networks_are_not_counted(throttling: Throttling) -> None:
     for _ in range(20):
         assert throttling.arrived("192.0.2.9") is None
         assert throttling.failed("192.0.2.9", token(), Refused("token_invalid")).code == "token_invalid"
+
+
+def test_ipv4_written_as_ipv6_is_exempt_too(throttling: Throttling, clock: FakeClock) -> None:
+    """A server that listens on both gives the addresses so; an exempt one is neither counted nor blocked."""
+    throttling.blocks.add(Block(network="192.0.2.0/24", until=None, automatic=False, reason="", created_at=clock.now()))
+    assert throttling.key("::ffff:192.0.2.7") == ""
+    assert throttling.kept_out("::ffff:192.0.2.7") is None
+    assert throttling.kept_out("192.0.2.7") is None
 
 
 def test_tickets_are_counted_by_identity(throttling: Throttling) -> None:

@@ -25,6 +25,7 @@ class WebSocketAuthMiddleware:
     Args:
         app: any ASGI application.
         guard: a `wsauth.Guard`.
+        blocks: blocked addresses are refused over HTTP too; not where blocks are taken back.
     """
 
     def __init__(self, app: App, guard: Guarding, *, blocks: bool = True) -> None:

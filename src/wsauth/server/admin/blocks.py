@@ -2,6 +2,7 @@
 
 from typing import Annotated, Self
 
+import msgspec
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
@@ -39,13 +40,7 @@ class Block(BaseModel):
     @classmethod
     def of(cls, block: blocks.Block) -> Self:
         """Return the answer."""
-        return cls(
-            network=block.network,
-            until=block.until,
-            automatic=block.automatic,
-            reason=block.reason,
-            created_at=block.created_at,
-        )
+        return cls(**msgspec.structs.asdict(block))
 
 
 def block_routes(plane: Plane) -> APIRouter:

@@ -83,7 +83,7 @@ class _Logins:
     async def login(self, request: Request, response: Response, body: Password) -> dict[str, Any]:
         plane = self._plane
         plane.check_granting()
-        address = self._check_address(request)
+        address = plane.check_address(request)
         kind: SessionKind = "cookie" if body.cookie else "tokens"
         if body.cookie and not plane.local.secure and not plane.on_loopback:
             raise Unfit(400, "a cookie needs https: use tokens, or serve over TLS")
@@ -120,18 +120,10 @@ class _Logins:
                 if before is not None:
                     await self._sessions.end(before.session.id)
 
-    def _check_address(self, request: Request, *, known: bool = False) -> str:
-        """Return from where a request comes, unless it is blocked; `known`: they bring more than a password."""
-        address = request.client.host if request.client else ""
-        kept_out = self._plane.guard.throttling.kept_out(address, known=known)
-        if kept_out is not None:
-            raise kept_out
-        return address
-
     async def refresh(self, request: Request, response: Response, body: RefreshToken | None) -> dict[str, Any]:
         self._plane.check_granting()
         if body is not None:
-            self._check_address(request, known=True)
+            self._plane.check_address(request, known=True)
             return self._logged_in(await self._sessions.refresh(body.refresh_token))
         me = somebody_changing(request)
         if me.claims.get("kind") != "cookie" or me.session_id is None:

@@ -36,10 +36,8 @@ def verify_routes(plane: Plane) -> APIRouter:
         path = _path(request)
         policy = plane.guard.routes.find(path)
         nobody = who.identity is NOBODY and who.refused is None and policy.anonymous
-        address = request.client.host if request.client else ""
-        kept_out = plane.guard.throttling.kept_out(address) if nobody else None
-        if kept_out is not None:
-            raise kept_out
+        if nobody:
+            plane.check_address(request)
         identity = NOBODY if nobody else who.require()
         permissions = plane.guard.roles.resolve(identity)
         for name in () if policy is NOWHERE else policy.require:

@@ -146,13 +146,9 @@ class Connection:
 
     def _kept_out(self) -> Refused | None:
         """Return why whoever is at this address is not even looked at, or `None`."""
-        throttling, machine = self._service.throttling, self.machine
-        if not throttling.blocks:
-            return None
-        credentials = machine.handshake.credentials
-        return throttling.kept_out(
-            machine.about.address, known=credentials is not None and credentials.kind != "password"
-        )
+        credentials = self.machine.handshake.credentials
+        known = credentials is not None and credentials.kind != "password"
+        return self._service.throttling.kept_out(self.machine.about.address, known=known)
 
     def _arrive(self) -> None:
         """Take it that nobody knows yet who this is: there are limits on that."""

@@ -6,6 +6,7 @@ import secrets
 from base64 import b32encode
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from math import inf
 from random import Random
 
@@ -79,21 +80,21 @@ class Closing:
     Args:
         connections: which.
         error: why, of each.
-        note: called once each is closed or cut.
+        note: called with each once it is closed or cut.
     """
 
     def __init__(
         self,
         connections: Collection[Connection],
         error: Callable[[Connection], Refused],
-        note: Callable[[], None] | None = None,
+        note: Callable[[Connection], None] = lambda _: None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._began = self._slowest = self._loop.time()
         self._endings = []
         for connection in connections:
             ending = connection.ending()
-            ending.add_done_callback(self._note)
+            ending.add_done_callback(partial(self._note, connection))
             self._endings.append(ending)
         self._error = error
         self._noted = note
@@ -110,10 +111,9 @@ class Closing:
                 self._loop.call_soon(self._go_on)
                 return
 
-    def _note(self, _: object) -> None:
+    def _note(self, connection: Connection, _: object) -> None:
         self._slowest = self._loop.time()
-        if self._noted is not None:
-            self._noted()
+        self._noted(connection)
 
     async def wait(self, at_most: float) -> None:
         """Wait until all are closed or cut, at most so many seconds."""

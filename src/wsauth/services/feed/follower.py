@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from threading import get_ident
 from typing import Any, Final, Literal
@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from wsauth.core import events
-from wsauth.core.feed import Row
+from wsauth.core.feed import Row, RowKind
 from wsauth.core.identity import OWN_ISSUER
 from wsauth.core.protocol.states import State
 from wsauth.errors import Refused
@@ -75,7 +75,9 @@ class Follower:
         self._on_loss = on_loss
         self._lost = False
         self._subscribers: list[Subscriber] = []
-        self._seconds: list[Work] = []
+        self._seconds: list[Work] = [self._reread]
+        self._loads: dict[RowKind, Work] = {}
+        self._changed: set[RowKind] = set()
         self._minutes: list[Work] = [self._prune]
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -138,6 +140,13 @@ class Follower:
         """Have something done once a minute, while the feed is heard."""
         self._minutes.append(work)
 
+    def reread(self, kind: RowKind, load: Work) -> None:
+        """Have what the store keeps read anew when rows of this kind say that it has changed.
+
+        Where that fails, it is tried again a second later.
+        """
+        self._loads[kind] = load
+
     @property
     def lost(self) -> bool:
         """Tell whether the feed was not read for too long."""
@@ -168,6 +177,9 @@ class Follower:
             subscriber(seen.rows)
         if seen.rows:
             self._carry_out(seen.rows)
+            self._changed |= self._loads.keys() & {row.kind for row in seen.rows}
+            if self._changed:
+                self.spawn(self._reread())
         connections.heard_at = max(connections.heard_at, seen.read_at)
         if self._lost and not self.lost:
             self._lost = False
@@ -179,6 +191,7 @@ class Follower:
     def _carry_out(self, rows: Sequence[Row]) -> None:
         """Close what the rows concern; each connection counts for one order. Orders are given once: by new rows."""
         by_order: dict[str | None, dict[Connection, Refused]] = {}
+        written: dict[Connection, float] = {}
         lists = []
         for row in rows:
             new = row.seq > self._heard
@@ -191,14 +204,14 @@ class Follower:
             for connection, error in self._concerned_or_none(row).items():
                 if connection.machine.state not in (State.CLOSING, State.CLOSED):
                     found.setdefault(connection, error)
-        written_at = min((row.at for row in rows if row.seq > self._heard), default=rows[-1].at)
+                    written.setdefault(connection, row.at)
         taken: set[Connection] = set()
         # Rows that belong to no order come last: what an order closes is in its report, whatever came in the same read.
         for order, concerned in sorted(by_order.items(), key=lambda item: item[0] is None):
             errors = {connection: error for connection, error in concerned.items() if connection not in taken}
             taken.update(errors)
             if errors or order is not None:
-                closing = Closing(list(errors), errors.__getitem__, partial(self._enforced, written_at))
+                closing = Closing(list(errors), errors.__getitem__, partial(self._enforced, written))
                 if order is not None:
                     self.spawn(self._answer(order, closing))
         for row in lists:
@@ -206,9 +219,9 @@ class Follower:
                 self.spawn(self._list(row.order, row.value))
         self._heard = max(self._heard, rows[-1].seq)
 
-    def _enforced(self, since: float) -> None:
+    def _enforced(self, written: Mapping[Connection, float], connection: Connection) -> None:
         now = self._connections.clock.now()
-        self._connections.bus.publish(events.Enforced(at=now, seconds=max(0.0, now - since)))
+        self._connections.bus.publish(events.Enforced(at=now, seconds=max(0.0, now - written[connection])))
 
     def _concerned_or_none(self, row: Row) -> dict[Connection, Refused]:
         try:
@@ -304,6 +317,15 @@ class Follower:
                 _log.warning("the store has not answered for %.0f s", _PATIENCE)
             except Exception:  # noqa: BLE001  a process that beats no more would count as gone while it serves
                 _log.exception("what is done every second failed")
+
+    async def _reread(self) -> None:
+        while self._changed:
+            kind = self._changed.pop()
+            try:
+                await self._loads[kind]()
+            except BaseException:
+                self._changed.add(kind)
+                raise
 
     async def _prune(self) -> None:
         await self._feed.prune(self._connections.clock.now())

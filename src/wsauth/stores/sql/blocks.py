@@ -1,14 +1,13 @@
 """The statements of blocks."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from wsauth.core.blocks import Block
-from wsauth.core.feed import NewRow
-from wsauth.stores.sql.engine import Engine, Transaction
-from wsauth.stores.sql.feed import keep_from, time_of, write_row
+from wsauth.stores.sql.engine import Engine
+from wsauth.stores.sql.feed import change
 
 __all__ = ["SQLBlocks"]
 
@@ -43,22 +42,14 @@ class SQLBlocks:
 
     async def add(self, block: Block) -> bool:
         """Add one in place of another of its network, an automatic one in no other's; tells whether it was added."""
-        return await self._change(_ADD, {**msgspec.structs.asdict(block), "automatic": int(block.automatic)})
+        return await change(
+            self._engine, "blocks", _ADD, {**msgspec.structs.asdict(block), "automatic": int(block.automatic)}
+        )
 
     async def remove(self, network: str) -> bool:
         """Remove one; tells whether there was one."""
-        return await self._change(_REMOVE, {"network": network})
+        return await change(self._engine, "blocks", _REMOVE, {"network": network})
 
     async def prune(self, now: float) -> None:
         """Forget those that are over."""
         await self._engine.write(lambda transaction: transaction.run(_PRUNE, {"now": now}))
-
-    async def _change(self, statement: str, values: dict[str, Any]) -> bool:
-        def work(transaction: Transaction) -> bool:
-            if not transaction.run(statement, values):
-                return False
-            at = time_of(transaction)
-            write_row(transaction, NewRow(kind="blocks", keep_until=keep_from(at)), at)
-            return True
-
-        return await self._engine.write(work)

@@ -7,11 +7,11 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from wsauth.core.feed import KEPT, NewRow, Row
+from wsauth.core.feed import KEPT, NewRow, Row, RowKind
 from wsauth.interfaces.feed import Answer, Node
 from wsauth.stores.sql.engine import Engine, Record, Transaction
 
-__all__ = ["FEED_COLUMNS", "SQLFeed", "keep_from", "read_row", "time_of", "write_row"]
+__all__ = ["FEED_COLUMNS", "SQLFeed", "change", "keep_from", "read_row", "time_of", "write_row"]
 
 _log = logging.getLogger("wsauth")
 
@@ -106,6 +106,19 @@ def write_row(transaction: Transaction, row: NewRow, at: float) -> int:
     assert record is not None  # noqa: S101  an INSERT that does not raise returns its row
     seq: int = record[0]
     return seq
+
+
+async def change(engine: Engine, kind: RowKind, statement: str, values: Mapping[str, Any]) -> bool:
+    """Run a statement, and where it changed something, say so in a row of this kind; tells whether it did."""
+
+    def work(transaction: Transaction) -> bool:
+        if not transaction.run(statement, values):
+            return False
+        at = time_of(transaction)
+        write_row(transaction, NewRow(kind=kind, keep_until=keep_from(at)), at)
+        return True
+
+    return await engine.write(work)
 
 
 class Presence(Protocol):

@@ -1,14 +1,13 @@
 """The signing keys' statements."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from wsauth.core.feed import NewRow
 from wsauth.interfaces.keys import StoredKey
 from wsauth.stores.sql.engine import Engine, Transaction
-from wsauth.stores.sql.feed import keep_from, time_of, write_row
+from wsauth.stores.sql.feed import change
 
 __all__ = ["SQLKeys"]
 
@@ -51,11 +50,11 @@ class SQLKeys:
 
     async def add(self, key: StoredKey, *, only_if_none: bool = False) -> bool:
         """Add a key; with `only_if_none` only where there is none of its algorithm. Tells whether it was added."""
-        return await self._change(_ADD_FIRST if only_if_none else _ADD, msgspec.structs.asdict(key))
+        return await change(self._engine, "keys", _ADD_FIRST if only_if_none else _ADD, msgspec.structs.asdict(key))
 
     async def remove(self, key_id: str) -> bool:
         """Remove a key at once; tells whether there was one."""
-        return await self._change(_REMOVE, {"key_id": key_id})
+        return await change(self._engine, "keys", _REMOVE, {"key_id": key_id})
 
     async def fingerprint(self, of_key_file: str) -> str:
         """Return the fingerprint of the key file that the store was made with; at first, keep this one."""
@@ -65,15 +64,5 @@ class SQLKeys:
             transaction.run(_KEEP, values)
             record = transaction.one(_FACT, values)
             return of_key_file if record is None else str(record[0])
-
-        return await self._engine.write(work)
-
-    async def _change(self, statement: str, values: dict[str, Any]) -> bool:
-        def work(transaction: Transaction) -> bool:
-            if not transaction.run(statement, values):
-                return False
-            at = time_of(transaction)
-            write_row(transaction, NewRow(kind="keys", keep_until=keep_from(at)), at)
-            return True
 
         return await self._engine.write(work)
