@@ -7,6 +7,7 @@ the page is up to date.
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -64,7 +65,23 @@ def _tables() -> Iterator[str]:
             yield "\n".join(["```toml", f"[{name}]", *(f"{key} = {toml(value)}" for key, value in example.items())])
             yield "```\n"
         if model:
-            yield "\n".join(["| key | type | default | meaning |", "|---|---|---|---|", *_rows(model)]) + "\n"
+            yield _table(model)
+        for inner, declared, entry in _nested(model):
+            yield f"### `[[{name}.{inner}]]`\n"
+            yield f"{_cell(declared.description or '')}\n"
+            yield _table(entry)
+
+
+def _table(model: type[BaseModel]) -> str:
+    return "\n".join(["| key | type | default | meaning |", "|---|---|---|---|", *_rows(model)]) + "\n"
+
+
+def _nested(model: type[BaseModel] | None) -> Iterator[tuple[str, FieldInfo, type[BaseModel]]]:
+    """Return the keys of a table that are lists of tables themselves."""
+    for name, field in model.model_fields.items() if model else ():
+        entry = next(iter(get_args(field.annotation)), None)
+        if isinstance(entry, type) and issubclass(entry, BaseModel):
+            yield name, field, entry
 
 
 def _rows(model: type[BaseModel]) -> Iterator[str]:
@@ -85,6 +102,9 @@ def _from_files() -> Iterator[str]:
         for name, field in model.model_fields.items() if model else ():
             if is_secret(field):
                 yield f"`WSAUTH__{table}__{name}_FILE`".upper()
+        for name, _, entry in _nested(model):
+            secrets = (inner for inner, field in entry.model_fields.items() if is_secret(field))
+            yield from (f"`WSAUTH__{table}__{name}__0__{inner}_FILE`".upper() for inner in secrets)
 
 
 def _later() -> Iterator[str]:

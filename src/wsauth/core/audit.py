@@ -33,6 +33,8 @@ TABLE: Final[dict[type[events.Event], tuple[Kind, str]]] = {
     events.MessageRefused: ("decision", "input_validation_fail"),
     events.RequestRefused: ("decision", "authn_login_fail"),
     events.TicketIssued: ("decision", "authn_token_created"),
+    events.LoginFailed: ("decision", "authn_login_fail"),
+    events.Noticed: ("decision", "excess_rate_limit_exceeded"),
     events.LoggedIn: ("change", "authn_login_success"),
     events.TokenReused: ("change", "authn_token_reuse"),
     events.SessionEnded: ("change", "sess_ended"),
@@ -68,6 +70,13 @@ _CODES: Final = {
     "draining": "sys_shutdown",
 }
 _CHANGES: Final = {"added": "user_created", "removed": "user_deleted", "rights": "authz_change"}
+_NOTICES: Final = {
+    "login_failures": "authn_login_fail_max",
+    "many_accounts": "authn_login_fail_max",
+    "token_reuse": "authn_token_reuse",
+    "second_network": "authn_impossible_travel",
+    "bad_messages": "input_validation_fail",
+}
 _NO_TEXT: Final = (None, "", ())
 
 
@@ -158,7 +167,9 @@ def name_of(event: events.Event) -> str:
     name = TABLE[type(event)][1]
     if isinstance(event, events.UserChanged):
         return _CHANGES.get(event.what, name)
-    if isinstance(event, events.RefusalEvent | events.RequestRefused):
+    if isinstance(event, events.Noticed):
+        return _NOTICES.get(event.what, name)
+    if isinstance(event, events.RefusalEvent | events.RequestRefused | events.LoginFailed):
         return _CODES.get(event.code, name)
     return name
 

@@ -6,6 +6,7 @@ from wsauth.core.identity import Identity
 
 __all__ = [
     "About",
+    "Alerted",
     "BlockChanged",
     "ChangeEvent",
     "Closed",
@@ -19,8 +20,10 @@ __all__ = [
     "HandshakeRefused",
     "KeysChanged",
     "LoggedIn",
+    "LoginFailed",
     "Measurement",
     "MessageRefused",
+    "Noticed",
     "PasswordChanged",
     "RefusalEvent",
     "RenewalRefused",
@@ -202,15 +205,58 @@ class LoggedIn(Event, frozen=True, kw_only=True, gc=False):
     address: str
 
 
+class LoginFailed(Event, frozen=True, kw_only=True, gc=False):
+    """A password of an account was wrong, or was not looked at since there were too many before it.
+
+    Attributes:
+        account: what the name that was typed is counted as; it tells the name to nobody.
+        subject: whose account it is; `None` where there is none of that name.
+        address: from where.
+        code: `credentials_invalid` or `account_locked`.
+    """
+
+    account: str
+    subject: str | None
+    address: str
+    code: str
+
+
+class Noticed(Event, frozen=True, kw_only=True, gc=False):
+    """Something looks like an attack.
+
+    Attributes:
+        what: a key of `core.noticing.NOTICES`.
+        reason: what was seen, for people.
+        address: from where; empty: from many or unknown.
+        subject, issuer, session_id, token_id, connection_id: whom it is about, as far as that is known.
+    """
+
+    what: str
+    reason: str
+    address: str = ""
+    subject: str | None = None
+    issuer: str | None = None
+    session_id: str | None = None
+    token_id: str | None = None
+    connection_id: str | None = None
+
+
 class ChangeEvent(Event, frozen=True, kw_only=True, gc=False):
     """Be something about a session, a user or a key that was changed."""
 
 
 class TokenReused(ChangeEvent, frozen=True, kw_only=True, gc=False):
-    """An old refresh token came back, so its session was ended (RFC 9700 section 4.14)."""
+    """An old refresh token came back, so its session was ended (RFC 9700 section 4.14).
+
+    Attributes:
+        subject: whose session it was.
+        session_id: which.
+        address: from where it came back.
+    """
 
     subject: str
     session_id: str
+    address: str = ""
 
 
 class SessionEnded(ChangeEvent, frozen=True, kw_only=True, gc=False):
@@ -310,3 +356,13 @@ class Verified(Measurement, frozen=True, kw_only=True, gc=False):
 
 class Enforced(Measurement, frozen=True, kw_only=True, gc=False):
     """A connection was closed by what the feed said, its close frame with the kernel."""
+
+
+class Alerted(Measurement, frozen=True, kw_only=True, gc=False):
+    """An alert was brought to a webhook, or given up.
+
+    Attributes:
+        outcome: `delivered`, or `lost`: the time for it is over, or too many waited.
+    """
+
+    outcome: str

@@ -29,6 +29,7 @@ from wsauth.gateway.responses import ending, response, switching
 from wsauth.gateway.speaking import Speaking
 from wsauth.gateway.splice import Leg
 from wsauth.services.connections.connection import Connection
+from wsauth.services.connections.kernel import bytes_received
 
 if TYPE_CHECKING:
     from wsauth.gateway.gateway import Gateway
@@ -216,6 +217,10 @@ class Link:
                 self.client.kept, self._early = self._early, b""
             self._closing = Closing(self, code, reason, at_once=at_once)
             self._closing.begin()
+
+    def bytes_received(self) -> int | None:
+        """Return how many bytes the client has sent."""
+        return bytes_received(self.client.socket)
 
     def abort(self) -> None:
         """Cut both sides."""

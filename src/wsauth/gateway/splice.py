@@ -363,6 +363,11 @@ class Leg(Follower):
         self._link = self.other = self.course = None
 
     @property
+    def socket(self) -> Any:
+        """Return what the kernel can be asked about."""
+        raise NotImplementedError
+
+    @property
     def waiting(self) -> int:
         """Return how many bytes wait to be written."""
         raise NotImplementedError
@@ -400,6 +405,11 @@ class SocketLeg(Leg):
         self.fd: int = socket.fileno()
         self._mask = -1
         self._out = b""
+
+    @property
+    def socket(self) -> Any:
+        """Return what the kernel can be asked about."""
+        return self._socket
 
     @property
     def watching(self) -> bool:
@@ -521,6 +531,11 @@ class TransportLeg(Leg):
         self._paused = False
         self._full = False
         transport.set_write_buffer_limits(READ_SIZE)
+
+    @property
+    def socket(self) -> Any:
+        """Return what the kernel can be asked about."""
+        return self._transport.get_extra_info("socket")
 
     # What the transport says.
 

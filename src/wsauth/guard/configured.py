@@ -96,6 +96,8 @@ def guard_of(settings: Settings, backend: Backend, *, port: int | None = None, c
         ticket_ttl=settings.tokens.ticket_ttl,
         allowances=_allowances(settings),
         closed=closed,
+        actions=settings.monitoring.actions,
+        webhooks=[hook.webhook() for hook in settings.monitoring.webhooks],
     )
 
 

@@ -18,9 +18,11 @@ from wsauth.core.origins import Origins
 from wsauth.core.permissions import Roles
 from wsauth.core.routes import Policy, Routes
 from wsauth.core.sessions import Limits
+from wsauth.core.webhooks import Webhook
 from wsauth.errors import ConfigurationError, Refused
 from wsauth.guard.backend import Backend
 from wsauth.guard.route import ELSEWHERE, PolicyKeys, Route, RouteKeys, needed, policy_of
+from wsauth.guard.watch import Watch
 from wsauth.integrations.asgi import logs
 from wsauth.integrations.asgi.coverage import unguarded
 from wsauth.interfaces.audit import recording
@@ -64,6 +66,9 @@ class Guard:
         allowances: what an address may do that does not authenticate, and an identity that does.
         closed: a path without a `Route` is refused with 404, instead of needing credentials.
         clock: for tests.
+        actions: what is done about what looks like an attack, such as `{"second_network": ["end_session", "alert"]}`;
+            an alert, where nothing is said.
+        webhooks: where alerts go.
         keys: the keys of `[[routes]]`, for every path on which a `Route` does not say otherwise.
 
     Raises:
@@ -84,6 +89,8 @@ class Guard:
         allowances: Allowances = DEFAULT,
         closed: bool = False,
         clock: Clock | None = None,
+        actions: Mapping[str, Sequence[str]] | None = None,
+        webhooks: Sequence[Webhook] = (),
         **keys: Unpack[PolicyKeys],
     ) -> None:
         logs.install()
@@ -106,6 +113,14 @@ class Guard:
         self.connections = Connections(backend.clock, self.roles, self.authentication, self.bus, self.throttling)
         if backend.trail is not None:
             self.connections.unwritable = backend.trail.stopped
+        self._watch = Watch(
+            self.connections,
+            local,
+            actions=actions or {},
+            webhooks=webhooks,
+            revoke=self.revoke,
+            disconnect=self.disconnect,
+        )
         self.follower = self._follow(limits)
         defaults: RouteKeys = {"origins": tuple(origins), **keys}
         default = policy_of(ELSEWHERE, defaults, ttl)
@@ -174,6 +189,7 @@ class Guard:
             await self.backend.open()
             await self.follower.start()
         self.started = True
+        self._watch.start()
         for verifier in self.verifiers:
             start = getattr(verifier, "start", None)
             if start is not None:
@@ -187,6 +203,7 @@ class Guard:
         draining = Refused("draining", "the guard was closed", retry_after=1)
         await self.connections.end(self.connections.all(), lambda _: draining)
         self.connections.deadlines.close()
+        await self._watch.aclose()
         for verifier in self.verifiers:
             aclose = getattr(verifier, "aclose", None)
             if aclose is not None:

@@ -40,3 +40,6 @@ class Transport(Protocol):
 
     def abort(self) -> None:
         """Cut the transport; then `Connection.ended`."""
+
+    def bytes_received(self) -> int | None:
+        """Return how many bytes the client has sent, as the kernel counts; `None` where it cannot be asked."""

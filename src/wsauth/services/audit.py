@@ -308,9 +308,11 @@ def read_lines(path: str | Path) -> list[Row]:
 
 
 def _key_of(event: events.Event) -> _Key | None:
-    """Return what equal refusals have in common; `None` for what is no refusal."""
+    """Return what equal refusals and failures have in common; `None` for everything else."""
     if isinstance(event, events.RefusalEvent):
         return type(event), event.code, event.about.path, network_of(event.about.address)
     if isinstance(event, events.RequestRefused):
         return type(event), event.code, event.path, network_of(event.address)
+    if isinstance(event, events.LoginFailed):
+        return type(event), event.code, event.account, network_of(event.address)
     return None

@@ -120,15 +120,26 @@ class Blocking:
             return
         if not guesses.charge(key, now):
             return
+        if self._follower is not None:
+            self._follower.spawn(self.block(address, f"more than {guesses.rate} wrong credentials"))
+
+    async def block(self, address: str, reason: str) -> None:
+        """Keep an address out for a while, as an automatic block does: a valid token still passes.
+
+        Args:
+            address: of a peer; an exempt one, one that is kept out already and what is no address are left alone.
+            reason: for people.
+        """
+        throttling, now = self._throttling, self._clock.now()
+        if throttling is None or not throttling.key(address) or throttling.blocks.find(address, now) is not None:
+            return
         try:
             name = network(network_of(address))
         except ConfigurationError:  # the peer has no address: a unix socket
             return
-        reason = f"more than {guesses.rate} wrong credentials"
         block = Block(network=name, until=now + self._lasts, automatic=True, reason=reason, created_at=now)
-        if throttling.blocks.find(address, now) is None and self._follower is not None:
-            throttling.blocks.add(block)
-            self._follower.spawn(self._add(block))
+        throttling.blocks.add(block)
+        await self._add(block)
 
     # Heeding.
 

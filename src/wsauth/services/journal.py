@@ -17,7 +17,9 @@ _REMEMBERED: Final = 10_000
 
 
 def subscribe(bus: Bus) -> None:
-    """Write refusals, orders and whom wsauth closed at INFO, the rest at DEBUG; expected life makes no noise."""
+    """Write what looks like an attack as a warning, refusals, orders and whom wsauth closed at INFO, the rest at DEBUG;
+    expected life makes no noise.
+    """
     flood = _Flood()
     for kind in (events.HandshakeRefused, events.RenewalRefused, events.MessageRefused):
         bus.subscribe(kind, lambda event: _refused(event, flood))
@@ -28,6 +30,7 @@ def subscribe(bus: Bus) -> None:
     bus.subscribe(events.Closed, lambda event: _closed(event, flood))
     bus.subscribe(events.RequestRefused, lambda event: _request_refused(event, flood))
     bus.subscribe(events.LoggedIn, _logged_in)
+    bus.subscribe(events.Noticed, _noticed)
     for change in (events.TokenReused, events.SessionEnded, events.PasswordChanged, events.UserChanged):
         bus.subscribe(change, _changed)
     for other in (events.KeysChanged, events.BlockChanged):
@@ -100,6 +103,12 @@ def _logged_in(event: events.LoggedIn) -> None:
         event.address or "?",
         event.identity.session_id,
     )
+
+
+def _noticed(event: events.Noticed) -> None:
+    named = {name: getattr(event, name) for name in ("subject", "issuer", "session_id", "token_id", "connection_id")}
+    whom = "".join(f", {name} {_clean(value)}" for name, value in named.items() if value is not None)
+    _log.warning("Noticed %s from %s%s: %s", event.what, event.address or "?", whom, event.reason)
 
 
 def _changed(event: events.ChangeEvent) -> None:

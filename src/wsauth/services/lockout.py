@@ -54,7 +54,7 @@ class Lockout:
         Raises:
             Refused: `account_locked` or `rate_limited`, before the password is looked at.
         """
-        name = self._name(username)
+        name = self.account(username)
         keys = Keys(
             address="" if not address or self._is_exempt(address) else f"address:{network_of(address)}",
             here=f"account:{name}:at {network_of(address)}",
@@ -98,13 +98,14 @@ class Lockout:
 
     async def unlock(self, username: str) -> None:
         """Forget the failures of an account, from everywhere."""
-        await self._counters.clear(f"account:{self._name(username)}:")
+        await self._counters.clear(f"account:{self.account(username)}:")
 
     async def prune(self) -> None:
         """Forget what is over."""
         await self._counters.prune(self._clock.now())
 
-    def _name(self, username: str) -> str:
+    def account(self, username: str) -> str:
+        """Return what an account is counted as, from which nobody without the key file learns the name."""
         return self._mac.sign(counted_name(username).encode("utf-8", "surrogatepass")).hex()[:32]
 
 

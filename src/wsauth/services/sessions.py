@@ -37,6 +37,7 @@ __all__ = ["Sessions", "identity_of"]
 
 _CACHED: Final = 10_000
 _CSRF: Final = "csrf"
+_FAILED: Final = frozenset({"credentials_invalid", "account_locked"})
 
 
 class Sessions:
@@ -135,13 +136,28 @@ class Sessions:
             Refused: `credentials_invalid`; `account_locked` or `rate_limited`: it may not be tried now; or
                 `unavailable`: too many are waiting.
         """
-        async with self._lockout.attempt(username, address, device):
-            try:
+        try:
+            async with self._lockout.attempt(username, address, device):
                 return await self._checked(username, password)
-            except Refused as error:
-                if error.code == "credentials_invalid":
-                    self._guessed(address, f"{username} {password}")
-                raise
+        except Refused as error:
+            if error.code == "credentials_invalid":
+                self._guessed(address, f"{username} {password}")
+            if error.code in _FAILED:
+                await self._tell_failure(username, address, error.code)
+            raise
+
+    async def _tell_failure(self, username: str, address: str, code: str) -> None:
+        """Tell of a failed login, also of one that was not looked at; whose name it was is looked up for all alike."""
+        user = await self._users.find(username)
+        self._bus.publish(
+            events.LoginFailed(
+                at=self._clock.now(),
+                account=self._lockout.account(username),
+                subject=None if user is None else user.username,
+                address=address,
+                code=code,
+            )
+        )
 
     async def _checked(self, username: str, password: str) -> User:
         user = await self._users.find(username)
@@ -183,8 +199,12 @@ class Sessions:
 
     # Going on.
 
-    async def refresh(self, refresh_token: str) -> Known:
+    async def refresh(self, refresh_token: str, *, address: str = "") -> Known:
         """Take a refresh token, and return its session, moved on: its token is the next one.
+
+        Args:
+            refresh_token: as it was presented.
+            address: from where.
 
         Raises:
             Refused: `token_invalid`: it is none of ours; `session_revoked`: the session is over, or it ends now, since
@@ -198,7 +218,7 @@ class Sessions:
         def reused(done: Refreshed) -> events.TokenReused | None:
             if done.outcome != "reused":
                 return None
-            return events.TokenReused(at=now, subject=done.subject, session_id=proof.session_id)
+            return events.TokenReused(at=now, subject=done.subject, session_id=proof.session_id, address=address)
 
         with recording(reused):
             done = await self._sessions.refresh(proof.session_id, proof.generation, self.limits, now)

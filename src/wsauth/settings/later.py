@@ -11,7 +11,6 @@ TABLES: Final = ("issuers",)
 
 KEYS: Final[dict[str, dict[str, Any]]] = {
     "store": {"shared": ""},
-    "monitoring": {"webhooks": [], "actions": {}},
     "routes": {"token_in_every_message": False, "message_rules": ""},
     "limits": {"messages_per_connection": ""},
 }

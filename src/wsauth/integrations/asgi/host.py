@@ -351,6 +351,10 @@ class Host:
         self.connection.gone(1006, "")
         self._move()
 
+    def bytes_received(self) -> int | None:
+        """Return how many bytes the client has sent, where the server lets us know."""
+        return self._server.bytes_received()
+
     # Reading, writing, waiting.
 
     async def _received(self, message: AsgiMessage) -> None:

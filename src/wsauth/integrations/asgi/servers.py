@@ -10,6 +10,7 @@ from functools import lru_cache, partial
 from typing import Any, Protocol
 
 from wsauth.integrations.asgi.types import AsgiMessage, Scope, Send
+from wsauth.services.connections.kernel import bytes_received
 
 __all__ = ["Server", "sender_of", "server_of"]
 
@@ -18,6 +19,7 @@ class _Transport(Protocol):
     def abort(self) -> None: ...
     def is_closing(self) -> bool: ...
     def get_write_buffer_size(self) -> int: ...
+    def get_extra_info(self, name: str) -> Any: ...
 
 
 class Server:
@@ -45,6 +47,10 @@ class Server:
     def ended(self) -> bool:
         """Tell whether TCP is known to be gone or going."""
         return self._transport is not None and self._transport.is_closing()
+
+    def bytes_received(self) -> int | None:
+        """Return how many bytes the client has sent, where the server shows its socket."""
+        return None if self._transport is None else bytes_received(self._transport.get_extra_info("socket"))
 
     def denied(self) -> None:
         """Spare uvicorn its error about an application that did not accept, after a denial that it sent itself."""

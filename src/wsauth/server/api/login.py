@@ -8,6 +8,7 @@ from pydantic import Field
 from starlette.datastructures import Headers
 
 from wsauth.core.cookies import cut_cookies
+from wsauth.core.credentials import Credentials
 from wsauth.core.identity import OWN_ISSUER, Identity
 from wsauth.core.sessions import Session, SessionKind
 from wsauth.errors import Refused
@@ -123,8 +124,12 @@ class _Logins:
     async def refresh(self, request: Request, response: Response, body: RefreshToken | None) -> dict[str, Any]:
         self._plane.check_granting()
         if body is not None:
-            self._plane.check_address(request, known=True)
-            return self._logged_in(await self._sessions.refresh(body.refresh_token))
+            address = self._plane.check_address(request, known=True)
+            try:
+                return self._logged_in(await self._sessions.refresh(body.refresh_token, address=address))
+            except Refused as error:
+                presented = Credentials("token", body.refresh_token, source="message")
+                raise self._plane.guard.throttling.failed(address, presented, error) from None
         me = somebody_changing(request)
         if me.claims.get("kind") != "cookie" or me.session_id is None:
             raise Unfit(400, 'write {"refresh_token": "…"}, or come with the session cookie')

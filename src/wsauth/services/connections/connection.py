@@ -283,6 +283,10 @@ class Connection:
         self.ended("cut")
         self._transport = _GONE
 
+    def bytes_received(self) -> int | None:
+        """Return how many bytes the client has sent, frames, handshake and all; `None` where nobody knows."""
+        return self._transport.bytes_received()
+
     def wake(self, now: float) -> None:
         """Do what is due."""
         self.perform(self.machine.wake(now))
