@@ -19,7 +19,7 @@ from wsauth.core.throttling import Buckets, Rate, exempting, network_of
 from wsauth.errors import Refused
 from wsauth.interfaces.clock import Clock
 
-__all__ = ["DEFAULT", "Allowances", "Throttling", "blocked"]
+__all__ = ["DEFAULT", "SLOW", "Allowances", "Throttling", "blocked"]
 
 _log = logging.getLogger("wsauth")
 
@@ -28,6 +28,8 @@ _WRONG: Final = frozenset({"credentials_invalid", "token_invalid", "ticket_inval
 _DEAD: Final = frozenset({*_WRONG, "token_expired", "token_revoked", "session_revoked"})
 _REPLAYS: Final = Rate(10, 300.0)
 """How often one refused token is judged; after that it is only slowed down."""
+SLOW: Final = 1.0
+"""Seconds that a no to a token takes whose sender was told to slow down."""
 _TICKETS: Final = Rate(120, 60.0)
 """Tickets that one identity may ask for."""
 _FORWARDED: Final = frozenset({b"forwarded", b"x-forwarded-for"})

@@ -15,6 +15,7 @@ from tests.rfc6455.peer import PATIENCE, Peer
 from tests.unit.gateway.ground import WAYS, Ground, dead_port, eventually, ground, uncollected
 from wsauth.gateway import Gateway, Upstream
 from wsauth.gateway.link import Link
+from wsauth.services.connections import connection
 
 YES = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 
@@ -245,3 +246,28 @@ async def test_names_are_looked_up_at_the_start() -> None:
             async with at.opened(at.bearer()) as client, other.upstream.end() as backend:
                 client.send(frame("hello"))
                 assert (await backend.message()).payload == b"hello"
+
+
+async def test_a_dead_token_in_a_loop_waits_for_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who comes after the eleventh replay is answered before it."""
+    monkeypatch.setattr(connection, "SLOW", 3.0)
+    async with ground() as at:
+        dead = at.bearer(ttl=-60)
+        for _ in range(10):
+            assert b"token_expired" in await asked(at, "socket", dead)
+        waiting = asyncio.create_task(asked(at, "socket", dead))
+        await eventually(lambda: len(at.guard.connections) == 1)
+        assert b"101 Switching" in await asked_well(at, "socket")
+        assert not waiting.done()
+        assert b"rate_limited" in await waiting
+
+
+async def asked_well(at: Ground, way: str) -> bytes:
+    """Shake hands with a good token, and return the answer's head."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", at.ports[way])
+    try:
+        writer.write(request("/ws", at.bearer("bob")))
+        async with asyncio.timeout(PATIENCE):
+            return await reader.readuntil(b"\r\n\r\n")
+    finally:
+        writer.transport.abort()

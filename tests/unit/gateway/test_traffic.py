@@ -373,3 +373,18 @@ async def test_nothing_is_counted_as_said_that_is_a_ping(lines: tuple[str, ...])
         await client.leave()
         await backend.closed()
         await backend.leave()
+
+
+@BOTH
+async def test_the_kernel_tells_how_much_a_client_has_sent(way: str) -> None:
+    """Every byte of its frames, and none of what came back."""
+    async with ground() as it, it.joined(way=way) as (client, backend):
+        (connection,) = it.guard.connections.all()
+        before = connection.bytes_received()
+        assert before is not None
+        sent = frame(b"x" * 5_000, BINARY)
+        client.send(sent)
+        assert (await backend.message()).payload == b"x" * 5_000
+        backend.send(frame(b"y" * 9_000, BINARY, masked=False))
+        assert (await client.message()).payload == b"y" * 9_000
+        assert connection.bytes_received() == before + len(sent)

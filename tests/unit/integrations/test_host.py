@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import MutableMapping
 from typing import Any
 
+from websockets.asyncio.client import connect
+
+from tests.end_to_end.guarded import SteppedClock, guarded, serving, token
 from wsauth import Guard, Route
 from wsauth.integrations.asgi import WebSocketAuthMiddleware
 
@@ -46,3 +49,19 @@ async def test_a_server_whose_receive_fails_leaves_no_application_waiting() -> N
         assert [message["type"] for message in seen] == ["websocket.disconnect"]
         assert sent[-1]["code"] == 1011
         assert len(guard.connections) == 0
+
+
+async def test_the_kernel_tells_how_much_a_client_has_sent() -> None:
+    """Behind uvicorn the guard can ask for the socket; a server that shows none is not asked."""
+    clock = SteppedClock()
+    guard = guarded([], clock)
+    way = {"Authorization": f"Bearer {token(clock)}"}
+    async with serving(guard) as host, connect(f"ws://{host}/ws", additional_headers=way, compression=None) as socket:
+        await socket.send("first")
+        await socket.recv()
+        (connection,) = guard.connections.all()
+        before = connection.bytes_received()
+        assert before is not None
+        await socket.send("x" * 100)
+        await socket.recv()
+        assert connection.bytes_received() == before + 100 + 6

@@ -18,6 +18,7 @@ from wsauth.core.users import required_change
 from wsauth.errors import ConfigurationError, PermissionDenied, Refused
 from wsauth.interfaces.transport import Transport
 from wsauth.services.connections.deadlines import Deadline
+from wsauth.services.throttling import SLOW
 
 if TYPE_CHECKING:
     from wsauth.services.connections.connections import Connections
@@ -42,6 +43,7 @@ class Connection:
     __slots__ = (
         "_ended",
         "_how",
+        "_late",
         "_origin",
         "_service",
         "_transport",
@@ -65,6 +67,7 @@ class Connection:
         self._origin = machine.handshake.origin
         self._ended: asyncio.Future[Ending] | None = None
         self._how: Ending | None = None
+        self._late: Refused | None = None
 
     # What an application sees.
 
@@ -138,6 +141,8 @@ class Connection:
                 known = self._admit(known, credentials)
             elif known is not None:
                 known = service.throttling.failed(machine.about.address, credentials, known)
+                if known.code == "rate_limited":
+                    self._late, known = known, None
         if known is None:
             self._arrive()
         self.perform(machine.start(service.clock.now(), known))
@@ -172,6 +177,10 @@ class Connection:
 
     async def judge(self, question: Verify) -> Identity | Refused:
         """Have credentials verified within the route's time. Next: `answer`."""
+        if self._late is not None:
+            late, self._late = self._late, None
+            await asyncio.sleep(SLOW)
+            return late
         path, timeout = self.machine.about.path, self.machine.policy.auth_timeout
         address = self.machine.about.address
         throttling = self._service.throttling
