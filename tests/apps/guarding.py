@@ -3,14 +3,19 @@
 import asyncio
 import os
 
+import msgspec
+
 from tests.allowing import FREELY
 from tests.issuing import AUDIENCE, ISSUER
 from tests.leaks import secret
 from wsauth import Credentials, Guard, Identity, JWTVerifier, PasswordVerifier, Route
+from wsauth.core.throttling import rate
 
 SECRET_VARIABLE = "WSAUTH_TEST_SECRET"
 CLOSED_VARIABLE = "WSAUTH_TEST_CLOSED"
 """Set where every path needs a route, as on the gateway: then all other paths have one with the guard's own rules."""
+PACE_VARIABLE = "WSAUTH_TEST_PACE"
+"""Set to how often a client may send a message."""
 PASSWORDS = "passwords"
 PASSWORD = secret("correct horse battery staple", "the password")
 PAGE = "https://app.example.com"
@@ -72,8 +77,9 @@ def make_guard() -> Guard:
         issuer=ISSUER, audience=AUDIENCE, secret=os.environ[SECRET_VARIABLE], leeway=0, roles="*", cookie=COOKIE
     )
     closed = CLOSED_VARIABLE in os.environ
+    pace = rate(os.environ.get(PACE_VARIABLE, ""), PACE_VARIABLE)
     return Guard(
-        allowances=FREELY,
+        allowances=msgspec.structs.replace(FREELY, messages=pace),
         verifiers=[jwt, PasswordVerifier(check_password), SlowVerifier()],
         origins=[PAGE],
         roles={"member": ["chat:*:read"], "admin": ["chat:**"]},

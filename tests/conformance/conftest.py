@@ -8,14 +8,14 @@ from secrets import token_hex
 
 import pytest
 
-from tests.apps.guarding import SECRET_VARIABLE
+from tests.apps.guarding import PACE_VARIABLE, SECRET_VARIABLE
 from tests.conformance.client import Site
 from tests.issuing import SECRET
 from tests.servers import GATEWAY, SERVERS, serve
 
 
-async def _site(app: str, server: str) -> AsyncGenerator[Site]:
-    async with serve(app, server=server, env={SECRET_VARIABLE: SECRET}) as running, Site(running) as site:
+async def _site(app: str, server: str, **env: str) -> AsyncGenerator[Site]:
+    async with serve(app, server=server, env={SECRET_VARIABLE: SECRET, **env}) as running, Site(running) as site:
         yield site
 
 
@@ -30,6 +30,13 @@ def server(request: pytest.FixtureRequest) -> str:
 async def chat(anyio_backend: str, server: str) -> AsyncGenerator[Site]:
     """Run the chat in bare ASGI."""
     async for site in _site("tests.apps.chat:app", server):
+        yield site
+
+
+@pytest.fixture(scope="session")
+async def paced_chat(anyio_backend: str, server: str) -> AsyncGenerator[Site]:
+    """Run the chat where a client may send five messages in an hour."""
+    async for site in _site("tests.apps.chat:app", server, **{PACE_VARIABLE: "5/h"}):
         yield site
 
 

@@ -12,7 +12,7 @@ from wsauth.core.peers import Network, ip_of
 from wsauth.core.units import seconds
 from wsauth.errors import ConfigurationError
 
-__all__ = ["Buckets", "Rate", "exempting", "network_of", "rate"]
+__all__ = ["Bucket", "Buckets", "Rate", "exempting", "network_of", "rate"]
 
 _RATE: Final = re.compile(r"([0-9]{1,9})/([0-9]{0,9})(ms|s|m|h|d)", re.ASCII)
 _HOME: Final = 64
@@ -72,6 +72,39 @@ def exempting(networks: Sequence[Network]) -> Callable[[str], bool]:
         return parsed is not None and any(parsed in network for network in networks)
 
     return is_exempt
+
+
+class Bucket:
+    """Count how often one has done something lately: a leaky bucket.
+
+    Args:
+        rate: what it may do.
+    """
+
+    __slots__ = ("_at", "_count", "_leak", "_level")
+
+    def __init__(self, rate: Rate) -> None:
+        self._count = rate.count
+        self._leak = rate.count / rate.seconds
+        # How full it was, and when.
+        self._level = 0.0
+        self._at = 0.0
+
+    def _now(self, now: float) -> float:
+        return max(0.0, self._level - max(0.0, now - self._at) * self._leak)
+
+    def left(self, now: float) -> int:
+        """Return how many times more are allowed now."""
+        return int(self._count - self._now(now) + 1e-9)
+
+    def charge(self, times: int, now: float) -> None:
+        """Count so many times, which `left` has allowed."""
+        self._level, self._at = self._now(now) + times, now
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until once more is allowed; 0.0 where it is now."""
+        over = self._now(now) + 1 - self._count
+        return over / self._leak if over > 1e-9 else 0.0
 
 
 class Buckets:

@@ -30,6 +30,7 @@ from wsauth.gateway.speaking import Speaking
 from wsauth.gateway.splice import Leg
 from wsauth.services.connections.connection import Connection
 from wsauth.services.connections.kernel import bytes_received
+from wsauth.services.connections.pacing import Pace
 
 if TYPE_CHECKING:
     from wsauth.gateway.gateway import Gateway
@@ -60,6 +61,7 @@ class Link:
         connection: the machine's runner; set by whoever makes the link.
         client: the client's end; set by whoever makes the link.
         up: the upstream's end, once there is one.
+        pace: says when the client's messages may pass; `None` where they always may.
     """
 
     __slots__ = (
@@ -82,6 +84,7 @@ class Link:
         "connection",
         "dead",
         "gateway",
+        "pace",
         "speaking",
         "spliced",
         "up",
@@ -98,6 +101,7 @@ class Link:
         self.spliced = False
         self.dead = False
         self.speaking: Speaking | None = None
+        self.pace: Pace | None = None
         self._request: Request | None = request
         self._who = who
         self._secure = secure
@@ -166,6 +170,7 @@ class Link:
 
     def connect(self) -> None:
         """Open the upstream."""
+        self.pace = self.connection.pace(self._go_on)
         if self.machine.accepted:
             # The client has our 101 already: its offers and its key are used up.
             self._offered = [self._chosen] if self._chosen else []
@@ -210,6 +215,7 @@ class Link:
         """Send close frames to both sides, between messages where one ends in time."""
         self._stop_dialling()
         self._forget_hold()
+        self._forget_pace()
         if self._closing is None and not self.dead:
             if self.speaking is not None:
                 self.speaking.leave()
@@ -346,7 +352,8 @@ class Link:
         if self.speaking is not None:
             self.speaking.join(early, rest)
             return
-        client.direct = up.direct = True
+        up.direct = True
+        self._flow(client)
         self.gateway.watch(client)
         if rest:
             up.arrived(rest)
@@ -514,9 +521,48 @@ class Link:
         """Cut everything: something went wrong that nobody foresaw."""
         self.abort()
 
+    # The pace.
+
+    def _flow(self, leg: Leg) -> None:
+        """Let what arrives flow by itself; the client's only where it has no limit."""
+        leg.direct = leg is not self.client or self.pace is None
+        leg.course = None if leg.direct else self._paced
+
+    def _paced(self, data: bytes) -> None:
+        """Pass on as many messages of the client as may pass now; the next one waits, and all behind it."""
+        leg, pace = self.client, self.pace
+        assert pace is not None  # noqa: S101  it is why this is the course
+        before = leg.control
+        passed, rest, begun = leg.follow_some(data, pace.left())
+        pace.count(begun)
+        if leg.error or leg.closed:
+            self.halted(leg, passed)
+            return
+        if leg.watched and len(passed) > leg.control - before:
+            self.stirred()
+        if passed:
+            leg.other.write(passed)
+        if rest:
+            leg.kept = rest
+            leg.hold(True)
+            pace.wait()
+
+    def _go_on(self) -> None:
+        """Take what had to wait for the pace."""
+        if self.speaking is not None:
+            self.speaking.go_on()
+        else:
+            self._release(self.client)
+
+    def _forget_pace(self) -> None:
+        if self.pace is not None:
+            self.pace.stop()
+
     # Holding.
 
     def _hold(self, leg: Leg) -> None:
+        if leg is self.client:
+            self._forget_pace()
         if leg.between_messages:
             leg.hold(True)
             return
@@ -552,7 +598,7 @@ class Link:
                 leg.hold(True)
 
     def _release(self, leg: Leg) -> None:
-        leg.direct, leg.course = True, None
+        self._flow(leg)
         kept, leg.kept = leg.kept, b""
         leg.hold(False)
         if kept:
@@ -568,6 +614,7 @@ class Link:
         self.gateway.closing.discard(self)
         self._stop_dialling()
         self._forget_hold()
+        self._forget_pace()
         if self._closing is not None:
             self._closing.stop()
         for leg in (self.client, self.up):
@@ -576,7 +623,7 @@ class Link:
                     leg.close()
                 leg.let_go()
         self.connection.gone(code, reason)
-        self.speaking = self._closing = self._dial = self.up = None
+        self.speaking = self._closing = self._dial = self.up = self.pace = None
 
 
 _FOREVER: Final = float("inf")

@@ -179,16 +179,25 @@ class Speaking:
         if self._running:
             return
         self._running = True
-        leg = self._link.client
+        leg, early = self._link.client, False
         while self._buffer and not self._stops():
             if leg.left:
                 self._pass_on(leg)
-            elif not self._frame(leg):
+            elif (early := self._comes_early(leg)) or not self._frame(leg):
                 break
         self._running = False
         if not (self._link.dead or self._link.closes):
             waits = self._stops() and len(self._buffer) >= HELD_LIMIT
-            leg.hold(self._held or waits or self._is_too_much(leg))
+            leg.hold(self._held or early or waits or self._is_too_much(leg))
+
+    def _comes_early(self, leg: Leg) -> bool:
+        """Tell whether a message begins here that may not come yet; `go_on` follows when it may."""
+        pace = self._link.pace
+        begins = self._size == 0 and 0 < self._buffer[0] & 0x0F < frames.CLOSE
+        if pace is None or not begins or pace.left():
+            return False
+        pace.wait()
+        return True
 
     def _is_too_much(self, leg: Leg) -> bool:
         """Tell whether the message under way is too long to wait for the lease to live again."""
@@ -215,6 +224,8 @@ class Speaking:
             self._size = size
             if leg.opcode in (frames.TEXT, _BINARY):
                 self._first = leg.opcode
+                if self._link.pace is not None:
+                    self._link.pace.count(1)
         if leg.opcode >= frames.CLOSE:
             return len(self._buffer) >= self._size and self._control(leg)
         state = self._link.connection.machine.state

@@ -195,6 +195,35 @@ class Follower:
         self.left = at - size
         return data, b"", False
 
+    def follow_some(self, data: bytes, most: int) -> tuple[bytes, bytes, int]:
+        """Pass on only until one more message would begin than these.
+
+        Returns:
+            What may pass on, what waits behind it, and how many messages began.
+        """
+        if self.held:
+            data = self.held + data
+            self.held = b""
+        size, at, begun = len(data), self.left, 0
+        while at < size:
+            begins = 0 < data[at] & 0x0F < _CLOSE
+            if begins and begun == most:
+                self.left = 0
+                return data[:at], data[at:], begun
+            frame = self.header(data, at)
+            if frame <= 0:
+                self.held = data[at:] if frame == 0 else b""
+                self.left = 0
+                return data[:at], b"", begun
+            at += frame
+            if begins:
+                begun += 1
+            if self.closed:
+                self.left = 0
+                return data[:at], b"", begun
+        self.left = at - size
+        return data, b"", begun
+
     def header(self, data: bytes, at: int) -> int:
         """Read the header at this place and take note of it.
 

@@ -109,6 +109,7 @@ def _allowances(settings: Settings) -> Allowances:
         unauthenticated_per_address=limits.unauthenticated_per_address,
         unauthenticated=limits.unauthenticated_connections,
         per_identity=limits.connections_per_identity,
+        messages=rate(limits.messages_per_connection, "limits.messages_per_connection"),
         exempt=tuple(ip_network(each) for each in limits.exempt),
     )
 

@@ -44,6 +44,7 @@ class Allowances(msgspec.Struct, frozen=True, kw_only=True):
         unauthenticated_per_address: connections of one address that have not authenticated yet.
         unauthenticated: the same over all addresses.
         per_identity: open connections of one identity.
+        messages: of the client of one connection; beyond, it is not read for a moment.
         exempt: networks whose addresses are not counted.
     """
 
@@ -52,6 +53,7 @@ class Allowances(msgspec.Struct, frozen=True, kw_only=True):
     unauthenticated_per_address: int = 50
     unauthenticated: int = 1000
     per_identity: int = 50
+    messages: Rate | None = None
     exempt: tuple[Network, ...] = ()
 
 

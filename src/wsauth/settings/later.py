@@ -12,7 +12,6 @@ TABLES: Final = ("issuers",)
 KEYS: Final[dict[str, dict[str, Any]]] = {
     "store": {"shared": ""},
     "routes": {"token_in_every_message": False, "message_rules": ""},
-    "limits": {"messages_per_connection": ""},
 }
 """Table → key → the default, which is taken and changes nothing; every other value is refused."""
 

@@ -53,6 +53,11 @@ class Limits(Table):
         le=_MOST,
     )
     connections_per_identity: StrictInt = key(50, "Open connections of one identity, in each process.", ge=1, le=_MOST)
+    messages_per_connection: WrittenRate = key(
+        "",
+        "Messages of one connection's client; beyond, we stop reading it for a moment: nothing is lost or closed.",
+        example="100/s",
+    )
     exempt: Annotated[tuple[str, ...], AfterValidator(_networks), Kind("list of addresses and networks")] = key(
         (), "Addresses that are never limited or blocked.", example=["10.0.0.0/8"]
     )

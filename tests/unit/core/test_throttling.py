@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsauth.core.throttling import Buckets, Rate, network_of, rate
+from wsauth.core.throttling import Bucket, Buckets, Rate, network_of, rate
 from wsauth.errors import ConfigurationError
 
 
@@ -46,6 +46,37 @@ def test_a_full_bucket_says_when_there_is_room() -> None:
     assert buckets.charge("b", 0.0) == 0.0
     assert buckets.charge("a", 29.0) == pytest.approx(1.0)
     assert buckets.charge("a", 30.0) == 0.0
+
+
+def test_a_bucket_is_used_up_at_once_and_fills_evenly() -> None:
+    """All of a rate may come at once; then each time waits for its share of the seconds."""
+    bucket = Bucket(Rate(4, 2.0))
+    assert (bucket.left(9.0), bucket.wait(9.0)) == (4, 0.0)
+    bucket.charge(4, 9.0)
+    assert (bucket.left(9.0), bucket.wait(9.0)) == (0, 0.5)
+    assert (bucket.left(9.25), bucket.wait(9.25)) == (0, 0.25)
+    assert (bucket.left(9.5), bucket.wait(9.5)) == (1, 0.0)
+    assert bucket.left(11.0) == bucket.left(1e9) == 4
+
+
+def test_a_clock_that_goes_back_fills_no_bucket() -> None:
+    """What was counted stays counted."""
+    bucket = Bucket(Rate(1, 1.0))
+    bucket.charge(1, 9.0)
+    assert (bucket.left(8.0), bucket.wait(8.0)) == (0, 1.0)
+
+
+@given(st.lists(st.tuples(st.floats(0, 3), st.integers(1, 9)), max_size=60))
+def test_whoever_waits_as_told_may(steps: list[tuple[float, int]]) -> None:
+    """After the wait there is one left, and never more than the rate allows since the first."""
+    bucket, now, taken = Bucket(Rate(7, 3.0)), 0.0, 0
+    for pause, wanted in steps:
+        now += pause + bucket.wait(now + pause)
+        left = bucket.left(now)
+        assert left >= 1
+        bucket.charge(min(left, wanted), now)
+        taken += min(left, wanted)
+        assert taken <= 7 + now * 7 / 3 + 1e-6
 
 
 def test_what_is_given_back_is_forgotten() -> None:

@@ -15,6 +15,7 @@ from wsauth import Guard, JWTVerifier, Route
 from wsauth.core.peers import Peers
 from wsauth.core.protocol.machine import Machine
 from wsauth.core.request import END, read
+from wsauth.core.throttling import rate
 from wsauth.gateway import Gateway, Upstream
 from wsauth.gateway.closing import Closing
 from wsauth.gateway.dialling import Dial
@@ -23,6 +24,7 @@ from wsauth.gateway.link import Link
 from wsauth.gateway.speaking import Speaking
 from wsauth.gateway.splice import SocketLeg, TransportLeg
 from wsauth.services.connections.connection import Connection
+from wsauth.services.throttling import Allowances
 from wsauth.testing import FakeClock, TokenIssuer
 
 __all__ = ["SPEAKS", "WAYS", "Ground", "dead_port", "eventually", "ground", "uncollected"]
@@ -98,6 +100,7 @@ async def ground(
     request_timeout: float = 10.0,
     tls: ssl.SSLContext | None = None,
     ca: str = "",
+    messages: str = "",
     **keys: Any,
 ) -> AsyncGenerator[Ground]:
     """Run a gateway until the block ends.
@@ -108,6 +111,7 @@ async def ground(
         request_timeout: seconds for heads, and for the upstream's answer.
         tls: what the scripted upstream serves TLS with.
         ca: what the gateway verifies it with.
+        messages: how often a client may send one.
         keys: of the routes: `/ws` wants a token, `/anybody` nothing, `/message` takes a message too.
     """
     clock = FakeClock()
@@ -119,7 +123,8 @@ async def ground(
         Route("/anybody", anonymous=True, **keys),
         Route("/message", sources=["header", "message"], **keys),
     ]
-    guard = Guard(verifiers=[verifier], origins=[], routes=routes, closed=True, clock=clock)
+    allowances = Allowances(messages=rate(messages, "messages"))
+    guard = Guard(verifiers=[verifier], origins=[], routes=routes, closed=True, clock=clock, allowances=allowances)
     async with AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(scripted(tls))
         await guard.start()

@@ -50,6 +50,6 @@ def test_features_of_later_are_refused(folder: Folder, text: str, said: str) -> 
 
 def test_a_variable_is_refused_too(folder: Folder) -> None:
     """The environment is no way around."""
-    line = folder.refused("", {"WSAUTH__LIMITS__MESSAGES_PER_CONNECTION": "20/m"})
-    said = "`limits.messages_per_connection` comes in a later release of wsauth; remove it"
-    assert line == f"WSAUTH__LIMITS__MESSAGES_PER_CONNECTION: {said}"
+    line = folder.refused("", {"WSAUTH__STORE__SHARED": "redis://db"})
+    said = "`store.shared` comes in a later release of wsauth; remove it"
+    assert line == f"WSAUTH__STORE__SHARED: {said}"

@@ -25,6 +25,7 @@ from wsauth.integrations.asgi.servers import Server, sender_of
 from wsauth.integrations.asgi.types import App, AsgiMessage, Receive, Scope, Send
 from wsauth.integrations.asgi.user import User
 from wsauth.services.connections.connection import Connection
+from wsauth.services.connections.pacing import Pace
 
 __all__ = ["Host"]
 
@@ -60,6 +61,7 @@ class Host:
         "_limit",
         "_moved",
         "_outbox",
+        "_pace",
         "_paused",
         "_pump",
         "_question",
@@ -90,6 +92,7 @@ class Host:
         self._flushing = False
         self._greeted = False
         self._paused = False
+        self._pace: Pace | None = None
         self._moved: asyncio.Event | None = None
         self._pump: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] | None = None
@@ -196,8 +199,12 @@ class Host:
         elif not self._greeted:
             self._greeted = True
             return await self._receive() if self._pump is None else {"type": "websocket.connect"}
-        elif self._pump is None and not self._inbox and not self._paused and self._closing is None:
-            await self._received(await self._receive())
+        elif self._pump is None:
+            while not self._inbox and self._closing is None:
+                if self._holds():
+                    await self._wait()
+                else:
+                    await self._received(await self._receive())
         while not self._inbox:
             if self._closing is not None:
                 return self._closing
@@ -287,6 +294,7 @@ class Host:
             and machine.state is State.OPEN
             and not machine.speaks
             and machine.policy.idle_timeout == inf
+            and self._pace is None
         )
         self._put(message)
 
@@ -316,6 +324,7 @@ class Host:
 
     def connect(self) -> None:
         """Let `run` go on to the application."""
+        self._pace = self.connection.pace(self._move)
         self._move()
 
     def send_control(self, text: str) -> None:
@@ -359,6 +368,8 @@ class Host:
 
     async def _received(self, message: AsgiMessage) -> None:
         if message["type"] == "websocket.receive":
+            if self._pace is not None:
+                self._pace.count(1)
             text = message.get("text")
             self._inline = True
             self.connection.received(message["bytes"] if text is None else text)
@@ -380,12 +391,19 @@ class Host:
         """Read for the application; a few messages ahead of it, and none while the machine says so."""
         try:
             while self._closing is None:
-                while self._closing is None and (self._paused or len(self._inbox) >= _QUEUE_LIMIT):
+                while self._closing is None and (len(self._inbox) >= _QUEUE_LIMIT or self._holds()):
                     await self._wait()
                 await self._received(await self._receive())
         except Exception:  # noqa: BLE001  whatever it was, the application must not wait for ever
             _log.exception("reading a WebSocket at %s failed", self.connection.path)
             self.connection.end(Refused("unavailable", "reading failed"), 1011)
+
+    def _holds(self) -> bool:
+        """Tell whether the client is not read now; `_move` comes when it may be again."""
+        if self._paused or self._pace is None or self._pace.left():
+            return self._paused
+        self._pace.wait()
+        return True
 
     def _put(self, message: AsgiMessage) -> None:
         self._outbox.append(message)
@@ -459,6 +477,9 @@ class Host:
     def _stop(self) -> None:
         if self._pump is not None:
             self._pump.cancel()
+        if self._pace is not None:
+            self._pace.stop()
+            self._pace = None
         lingers = self.connection.machine.state is State.CLOSING and self._server.wakes
         if not lingers or self._server.ended:
             self.connection.gone(1006, "")

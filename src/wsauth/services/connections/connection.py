@@ -18,6 +18,7 @@ from wsauth.core.users import required_change
 from wsauth.errors import ConfigurationError, PermissionDenied, Refused
 from wsauth.interfaces.transport import Transport
 from wsauth.services.connections.deadlines import Deadline
+from wsauth.services.connections.pacing import Pace
 from wsauth.services.throttling import SLOW
 
 if TYPE_CHECKING:
@@ -248,6 +249,15 @@ class Connection:
                 service.throttling.authenticated(self.machine.about.address)
             if service.on_lease is not None and lease is not None:
                 service.on_lease(self)
+
+    def pace(self, go_on: Callable[[], None]) -> Pace | None:
+        """Return what says when the client's messages may be read, or `None` where they always may.
+
+        Args:
+            go_on: called when they may again.
+        """
+        rate = self._service.throttling.allowances.messages
+        return None if rate is None else Pace(rate, go_on)
 
     def connected(self, subprotocol: str | None) -> None:
         """Take it that what is behind accepted."""
