@@ -87,6 +87,10 @@ class Face:
         self.connection.ended("closed")
         self._soon(lambda: self.connection.gone(code, reason))
 
+    def bytes_received(self) -> int | None:
+        """Be on no socket."""
+        return None
+
     def abort(self) -> None:
         """Be cut."""
         self.aborted = True

@@ -43,7 +43,7 @@ def notice(number: int = 0, what: str = "second_network") -> events.Noticed:
 async def until(true: Callable[[], bool]) -> None:
     """Wait until something is true."""
     async with asyncio.timeout(30):
-        while not true():
+        while not true():  # noqa: ASYNC110  the receiver is in another thread
             await asyncio.sleep(0.01)
 
 

@@ -7,6 +7,7 @@ from base64 import b64encode
 
 import pytest
 from standardwebhooks import Webhook as Receiver
+from standardwebhooks import WebhookVerificationError
 
 from wsauth.core.webhooks import Webhook
 from wsauth.errors import ConfigurationError
@@ -20,7 +21,7 @@ def test_the_receivers_library_takes_the_signature() -> None:
     body = b'{"type":"token_reuse"}'
     headers = Webhook("https://example.com/a", SECRET).headers("msg_1", time.time(), body)
     assert Receiver(SECRET).verify(body, headers) == json.loads(body)
-    with pytest.raises(Exception, match="[Ss]ignature"):
+    with pytest.raises(WebhookVerificationError):
         Receiver(SECRET).verify(body.replace(b"reuse", b"abuse"), headers)
 
 
@@ -51,7 +52,14 @@ def test_this_machine_may_be_told_without_tls(url: str) -> None:
 
 @pytest.mark.parametrize(
     "secret",
-    ["", "whsec_", KEY.decode(), f"whsec_{b64encode(KEY[:23]).decode()}", f"whsec_{b64encode(KEY * 3).decode()}", "whsec_!"],
+    [
+        "",
+        "whsec_",
+        KEY.decode(),
+        f"whsec_{b64encode(KEY[:23]).decode()}",
+        f"whsec_{b64encode(KEY * 3).decode()}",
+        "whsec_!",
+    ],
 )
 def test_a_secret_that_is_none_is_not_shown(secret: str) -> None:
     """It says how one is made, and keeps what was written to itself."""

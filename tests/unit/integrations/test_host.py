@@ -6,7 +6,8 @@ from typing import Any
 
 from websockets.asyncio.client import connect
 
-from tests.end_to_end.guarded import SteppedClock, guarded, serving, token
+from tests.end_to_end.guarded import guarded, serving, token
+from tests.issuing import SteppedClock
 from wsauth import Guard, Route
 from wsauth.integrations.asgi import WebSocketAuthMiddleware
 

@@ -186,7 +186,7 @@ async def test_a_jump_in_traffic(here: Here) -> None:
     for _ in range(4):
         await here.noticing.look()
         loud.sent, silent.sent = (loud.sent or 0) + 100, (silent.sent or 0) + 100
-    loud.sent += 2 * MIB
+    loud.sent = (loud.sent or 0) + 2 * MIB
     await here.noticing.look()
     assert [(each.what, each.connection_id, each.session_id) for each in here.noticed] == [
         ("traffic_jump", "c1", "s1"),

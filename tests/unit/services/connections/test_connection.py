@@ -69,6 +69,10 @@ class Recording:
         self.orders.append(f"close {code}")
         self.on_close()
 
+    def bytes_received(self) -> int | None:
+        """Be on no socket."""
+        return None
+
     def abort(self) -> None:
         """Note it."""
         self.orders.append("abort")
