@@ -7,6 +7,8 @@ BIN := .venv/bin
 TYPED := $(wildcard src tests examples benchmarks deploy)
 # Narrow a run: make test ARGS="tests/unit -k lease"
 ARGS ?=
+# Where it is set, each of the thousands of processes that the tests start compiles every module it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
