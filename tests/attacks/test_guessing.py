@@ -3,6 +3,7 @@
 Addresses are told apart by `X-Forwarded-For` of a proxy that is believed, this machine, or not.
 """
 
+import asyncio
 import base64
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -128,9 +129,11 @@ async def test_pw_15_all_ways_share_the_counters(at: Serving) -> None:
 async def test_pw_14_headers_of_a_stranger_are_no_way_around(tmp_path: Path) -> None:
     """PW-14: another forwarded address for each try, from a peer that is no proxy, is still one address."""
     async with serving(tmp_path, config=CONFIG, environ=STRICT) as at:
-        found = []
-        for each in range(24):
+
+        async def guess(each: int) -> int:
             spoofed = {"X-Real-IP": f"203.0.113.{each}", "Forwarded": f"for=203.0.113.{each}"}
-            found.append((await login(at, f"user{each}", "wrong", f"203.0.113.{each}", **spoofed)).status_code)
-        assert found[:20] == [401] * 20
-        assert found[-1] == 429
+            return (await login(at, f"user{each}", "wrong", f"203.0.113.{each}", **spoofed)).status_code
+
+        found = await asyncio.gather(*map(guess, range(24)))
+        assert set(found) == {401, 429}
+        assert found.count(401) >= 20
