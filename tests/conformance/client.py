@@ -124,7 +124,9 @@ class Site:
     def __init__(self, running: Running) -> None:
         self.running = running
         self.difference = DIFFERENCES[running.server]
-        self._http = httpx2.AsyncClient(base_url=running.http, timeout=PATIENCE)
+        # A connection of its own for each: servers end idle ones after seconds, perhaps just when they are used again.
+        alone = httpx2.Limits(max_keepalive_connections=0)
+        self._http = httpx2.AsyncClient(base_url=running.http, timeout=PATIENCE, limits=alone)
 
     async def __aenter__(self) -> Self:
         return self
