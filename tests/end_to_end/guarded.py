@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from typing import Unpack
+from typing import Any, Unpack
 
 import uvicorn
 from starlette.applications import Starlette
@@ -56,7 +56,13 @@ def token(clock: SteppedClock, *, ttl: int = 300, age: int = 0) -> str:
 async def serving(guard: Guard) -> AsyncGenerator[str]:
     """Serve an echo on every path; yields the host with its port."""
     routes = [WebSocketRoute(path, echo) for path in ("/", "/ws", "/socket", "/admin")]
-    app = Starlette(routes=routes, middleware=[Middleware(WebSocketAuthMiddleware, guard=guard)])
+    async with running(Starlette(routes=routes, middleware=[Middleware(WebSocketAuthMiddleware, guard=guard)])) as host:
+        yield host
+
+
+@asynccontextmanager
+async def running(app: Any) -> AsyncGenerator[str]:
+    """Run an application on uvicorn; yields the host with its port."""
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())

@@ -4,12 +4,16 @@ import asyncio
 from collections.abc import MutableMapping
 from typing import Any
 
+import pytest
 from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
-from tests.end_to_end.guarded import guarded, serving, token
+from tests.end_to_end.guarded import guarded, running, serving, token
 from tests.issuing import SteppedClock
 from wsauth import Guard, Route
+from wsauth.core.throttling import Rate
 from wsauth.integrations.asgi import WebSocketAuthMiddleware
+from wsauth.services.throttling import Allowances
 
 Message = MutableMapping[str, Any]
 
@@ -66,3 +70,32 @@ async def test_the_kernel_tells_how_much_a_client_has_sent() -> None:
         await socket.send("x" * 100)
         await socket.recv()
         assert connection.bytes_received() == before + 100 + 6
+
+
+@pytest.mark.parametrize("offers", [None, [Subprotocol("wsauth.v1")]], ids=["plain", "speaking"])
+async def test_messages_over_the_rate_come_later_and_in_order(offers: list[Subprotocol] | None) -> None:
+    """A client that sends faster than it may loses nothing, and is not closed."""
+    seen: list[Any] = []
+    everything = [f"message {each}" for each in range(30)]
+
+    async def app(_: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            seen.append(message["text"])
+            if len(seen) == len(everything):
+                await send({"type": "websocket.send", "text": "all"})
+
+    routes = [Route("/open", anonymous=True)]
+    guard = Guard(verifiers=[], origins=[], routes=routes, allowances=Allowances(messages=Rate(10, 0.1)))
+    async with (
+        guard,
+        running(WebSocketAuthMiddleware(app, guard=guard)) as host,
+        connect(f"ws://{host}/open", subprotocols=offers) as socket,
+    ):
+        for each in everything:
+            await socket.send(each)
+        async with asyncio.timeout(10):
+            while await socket.recv() != "all":
+                pass
+        assert seen == everything
