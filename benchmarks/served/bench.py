@@ -54,10 +54,10 @@ class Bench:
         self.folder = folder
         self._sites = 0
 
-    def site(self, config: str = "") -> Site:
-        """Return a new site."""
+    def site(self, config: str = "", *, limited: bool = False) -> Site:
+        """Return a new site; its limits are the default ones where it is limited, else raised."""
         self._sites += 1
-        return Site(self.folder / f"site-{self._sites}", config)
+        return Site(self.folder / f"site-{self._sites}", config, limited=limited)
 
 
 @dataclass(slots=True)

@@ -23,6 +23,15 @@ ISSUER = "http://wsauth.bench"
 PATIENCE = 60.0
 """Seconds that a server may take until it accepts connections, with a store that is full."""
 
+RAISED = {
+    "WSAUTH__LIMITS__UNAUTHENTICATED_PER_ADDRESS": "1000000",
+    "WSAUTH__LIMITS__UNAUTHENTICATED_CONNECTIONS": "1000000",
+    "WSAUTH__LIMITS__CONNECTIONS_PER_IDENTITY": "1000000",
+    "WSAUTH__LIMITS__CONNECT_PER_ADDRESS": "999999999/s",
+    "WSAUTH__LIMITS__LOGIN_FAILURES_PER_ADDRESS": "999999999/s",
+}
+"""All load comes from one address, and much of it is one identity's."""
+
 READY = re.compile(r"listening on http://127\.0\.0\.1:(\d+)$.*?^  admin: http://127\.0\.0\.1:(\d+)$", re.M | re.S)
 
 
@@ -44,8 +53,14 @@ class Server(Subject):
 class Site:
     """A folder with a store, its key file and perhaps a configuration, which servers and commands share."""
 
-    def __init__(self, folder: Path, config: str = "") -> None:
-        """Make the folder; config is the text of wsauth.toml."""
+    def __init__(self, folder: Path, config: str = "", *, limited: bool = False) -> None:
+        """Make the folder.
+
+        Args:
+            folder: is new.
+            config: the text of wsauth.toml.
+            limited: keep the limits as they are by default; without it they are raised.
+        """
         folder.mkdir(parents=True)
         self.folder = folder
         if config:
@@ -56,12 +71,7 @@ class Site:
             "WSAUTH__SERVER__PORT": "0",
             "WSAUTH__ADMIN__LISTEN": "127.0.0.1:0",
             "WSAUTH__TOKENS__ISSUER": ISSUER,
-            # All load comes from one address, and much of it is one identity's.
-            "WSAUTH__LIMITS__UNAUTHENTICATED_PER_ADDRESS": "1000000",
-            "WSAUTH__LIMITS__UNAUTHENTICATED_CONNECTIONS": "1000000",
-            "WSAUTH__LIMITS__CONNECTIONS_PER_IDENTITY": "1000000",
-            "WSAUTH__LIMITS__CONNECT_PER_ADDRESS": "999999999/s",
-            "WSAUTH__LIMITS__LOGIN_FAILURES_PER_ADDRESS": "999999999/s",
+            **({} if limited else RAISED),
         }
 
     @property
