@@ -91,6 +91,18 @@ async def test_one_address_has_few_places(at: Serving) -> None:
             await honest.closed(0.3)
 
 
+async def test_an_office_whose_requests_come_late_is_let_in(tmp_path: Path) -> None:
+    """More connections of one address than may be strangers come before their requests, and a token opens each."""
+    few = {"WSAUTH__LIMITS__EXEMPT": "[]", "WSAUTH__LIMITS__UNAUTHENTICATED_PER_ADDRESS": "4"}
+    async with serving(tmp_path, environ=few) as at, AsyncExitStack() as stack:
+        token = await signed_in(at, "alice")
+        sockets = [await stack.enter_async_context(wire(port_of(at.http))) for _ in range(12)]
+        await answered(at, HONEST)  # by now they have all been accepted
+        for socket in sockets:
+            socket.send(head(MALLORY, f"Authorization: Bearer {token}"))
+            assert (await socket.answer()).status == 101
+
+
 async def test_strangers_are_limited_and_a_token_from_there_is_not(at: Serving) -> None:
     """Who never authenticates is soon told 429 with a time; a good token from there passes, again and again."""
     token = await signed_in(at, "alice")

@@ -196,9 +196,8 @@ class Gateway:
     # For the fronts and links.
 
     def wait(self, front: Front, peer: str) -> None:
-        """Count somebody whose head is not whole; what comes through a proxy is many people's."""
-        key = self.guard.throttling.key(peer)
-        self.waiting.add(front, key, capped=bool(key) and not self._peers.is_proxy(peer))
+        """Count somebody whose head is not whole: it may bring a token, so an office may send many at once."""
+        self.waiting.add(front, f"{self.guard.throttling.key(peer)} head", capped=False)
 
     def watch(self, leg: Leg) -> None:
         """Begin to read one end, where that is not done yet."""

@@ -44,7 +44,10 @@ class Limits(Table):
         "300/m", "Connections of one address that do not authenticate; whoever does is not counted."
     )
     unauthenticated_per_address: StrictInt = key(
-        50, "Connections of one address that have not authenticated yet; over it the oldest is closed.", ge=1, le=_MOST
+        50,
+        "Connections of one address whose request brought nothing to authenticate them; over it the oldest is closed.",
+        ge=1,
+        le=_MOST,
     )
     unauthenticated_connections: StrictInt = key(
         1000,

@@ -35,7 +35,7 @@ class Waiting:
         Args:
             who: waits.
             address: what their address is counted as.
-            capped: the number of one address has an end, too; not for a proxy's, or an exempt one.
+            capped: the number of one address has an end, too; not where a token may still come, or for an exempt one.
         """
         ours = self._by_address.setdefault(address, {})
         ours[who] = None
