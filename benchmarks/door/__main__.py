@@ -19,6 +19,7 @@ from benchmarks import programs
 from benchmarks.door.account import Account
 from benchmarks.door.guessing import guessing
 from benchmarks.door.office import office
+from benchmarks.door.storm import logins, sink, storm
 from benchmarks.generator import CORE, build
 from benchmarks.served.bench import Bench, Size
 from benchmarks.subject import ROOT
@@ -31,19 +32,26 @@ class Push:
     Attributes:
         guesses: of each attack.
         office: users behind one address.
+        storm: handshakes with forged tokens.
+        stopped: such handshakes while the audit log is locked: more than may wait.
     """
 
     guesses: int = 10_000
     office: int = 500
+    storm: int = 10_000
+    stopped: int = 20_000
 
 
-QUICK = Push(300, 100)
+QUICK = Push(300, 100, 1_000, 1_000)
 
 Demonstration = Callable[[Bench, Push], Coroutine[Any, Any, Account]]
 
 DEMONSTRATIONS: dict[str, Demonstration] = {
     "guessing": lambda bench, push: guessing(bench, push.guesses),
     "office": lambda bench, push: office(bench, push.office),
+    "logins": lambda bench, _: logins(bench),
+    "storm": lambda bench, push: storm(bench, push.storm),
+    "sink": lambda bench, push: sink(bench, push.stopped),
 }
 
 

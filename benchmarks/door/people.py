@@ -1,6 +1,8 @@
 """Give many users of one server what they present: tokens, cookies and tickets, made beside it in its store."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from benchmarks.gateway.credentials import Own
@@ -14,11 +16,13 @@ class People:
 
     Attributes:
         tokens, cookies: one of each user.
+        password: everybody's, once it is shared.
     """
 
     def __init__(self, own: Own) -> None:
         """Read what was made."""
         self._own = own
+        self.password = ""
         self.tokens = _lines(own.seen)
         self.cookies = _lines(own.cookies)
 
@@ -38,6 +42,14 @@ class People:
     def audit(self) -> Path:
         """Return the file of the audit log's decisions."""
         return self._own.folder / "wsauth-audit.db"
+
+    def share(self, password: str, owner: str) -> None:
+        """Give everybody the password of one of them: to hash so many would take long."""
+        self.password = password
+        with closing(sqlite3.connect(self._own.folder / "wsauth.db")) as connection, connection:
+            connection.execute(
+                "UPDATE users SET password_hash = (SELECT password_hash FROM users WHERE folded = ?)", (owner,)
+            )
 
     async def tickets(self, count: int) -> list[str]:
         """Return tickets of so many users; each is good once."""

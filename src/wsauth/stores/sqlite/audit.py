@@ -1,6 +1,5 @@
 """The audit log of an SQLite store: changes in the store itself, decisions in a file of their own beside it."""
 
-import os
 import sqlite3
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
@@ -14,7 +13,7 @@ from wsauth.interfaces.audit import Query
 from wsauth.stores.sql import audit as sql
 from wsauth.stores.sql.engine import Transaction
 from wsauth.stores.sqlite.engine import SQLiteEngine, Statements
-from wsauth.stores.sqlite.file import DatabaseFile
+from wsauth.stores.sqlite.file import DatabaseFile, make
 
 __all__ = ["SQLiteAudit"]
 
@@ -146,7 +145,7 @@ class DecisionFile:
             connection.close()
 
     def _connect(self) -> sqlite3.Connection:
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        make(self.path)
         connection = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode = WAL")

@@ -9,7 +9,7 @@ when somebody removes `-wal` under running processes, what they commit goes nowh
 import os
 import sqlite3
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -17,7 +17,7 @@ from typing import Final
 from wsauth.errors import ConfigurationError, Refused
 from wsauth.stores.migrations import HEAD, VERSION_TABLE, known
 
-__all__ = ["DatabaseFile", "Identity", "Inode", "refused", "trouble"]
+__all__ = ["DatabaseFile", "Identity", "Inode", "make", "refused", "trouble"]
 
 Inode = tuple[int, int]
 Identity = tuple[Inode, Inode | None]
@@ -133,7 +133,7 @@ class DatabaseFile:
         """
         try:
             with self._exclusively():
-                _make(self.path)
+                make(self.path)
                 with closing(self._connect()) as connection:
                     revision = self._check(connection)
                     # Kept in the file; changing it in a transaction is not possible.
@@ -181,7 +181,7 @@ class DatabaseFile:
     def _exclusively(self) -> Generator[None]:
         """Keep out every other process that does the same; the lock ends with the process, however it ends."""
         lock = self._beside("-lock")
-        _make(lock)
+        make(lock)
         with closing(sqlite3.connect(lock, timeout=_MIGRATING, isolation_level=None)) as connection:
             connection.execute("BEGIN EXCLUSIVE")
             yield
@@ -216,9 +216,17 @@ def _inode(path: Path) -> Inode | None:
     return found.st_dev, found.st_ino
 
 
-def _make(path: Path) -> None:
-    """Make an empty file that nobody else may read; SQLite gives `-wal` and `-shm` the same mode."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+def make(path: Path) -> None:
+    """Make an empty file that nobody else may read, where there is none; SQLite gives `-wal` and `-shm` the same mode.
+
+    One that is there is not opened: closing it would take away every lock that this process has on it (fcntl(2)), and
+    whoever closes it next would believe to be the last, and remove the `-wal` that we go on writing to.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _revision(connection: sqlite3.Connection) -> str | None:

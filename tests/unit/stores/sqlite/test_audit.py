@@ -2,6 +2,8 @@
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -13,6 +15,7 @@ from wsauth.errors import Refused
 from wsauth.interfaces.audit import Query, recording
 from wsauth.services.keyfile import KeyFile
 from wsauth.stores.sql.engine import Transaction
+from wsauth.stores.sqlite.audit import DecisionFile
 from wsauth.stores.sqlite.store import SQLiteStore
 
 SIGN = KeyFile.in_memory().mac("audit").sign
@@ -89,3 +92,23 @@ def test_the_file_of_decisions_is_for_its_owner(tmp_path: Path) -> None:
     store.audit.sink.write([])
     assert (tmp_path / "wsauth-audit.db").stat().st_mode & 0o777 == 0o600
     store.audit.sink.close()
+
+
+def test_another_process_that_reads_takes_nothing_away(tmp_path: Path) -> None:
+    """What is written after this process and another have read the decisions is there for a third."""
+    sink, chain = DecisionFile(tmp_path / "wsauth-audit.db"), Chain("n-d", SIGN)
+    sink.write([chain.link(1.0, "x", b"{}")])
+    assert len(sink.read(Query())) == 1
+    assert _counted_elsewhere(sink.path) == 1
+    sink.write([chain.link(2.0, "x", b"{}")])
+    assert _counted_elsewhere(sink.path) == 2
+    sink.close()
+
+
+def _counted_elsewhere(path: Path) -> int:
+    """Return how many entries a process of its own reads, which closes the file again."""
+    look = (
+        "import sqlite3, sys; file = sqlite3.connect(sys.argv[1]); "
+        "print(*file.execute('SELECT COUNT(*) FROM audit').fetchone()); file.close()"
+    )
+    return int(subprocess.run([sys.executable, "-c", look, str(path)], check=True, capture_output=True).stdout)
