@@ -1,4 +1,4 @@
-"""Push a server while 500 sockets echo: logins at once, forged handshakes, and these with an audit log that is locked."""
+"""Push a server while sockets echo: logins at once, forged handshakes, and these with an audit log that is locked."""
 
 import asyncio
 import sqlite3
@@ -164,10 +164,12 @@ async def _forge(server: Server, count: int, addresses: int) -> Counter[str]:
 
 async def _settled(path: Path, count: int) -> Written:
     """Return what the audit log tells, once it tells of so many events, or has had its time."""
-    began = time.monotonic()
-    while (written := in_store(path)).told < count and time.monotonic() - began < SETTLING:
+    ends = time.monotonic() + SETTLING
+    while True:
+        written = in_store(path)
+        if written.told >= count or time.monotonic() > ends:
+            return written
         await asyncio.sleep(0.5)
-    return written
 
 
 @asynccontextmanager
