@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 GROUPS = (
     "gateway-connects",
+    "gateway-door",
     "gateway-rejections",
     "gateway-messages",
     "gateway-memory",
@@ -81,6 +82,9 @@ def all_cells() -> dict[str, list[Cell]]:
             Cell("wsauth", "fresh"),
             *(Cell("wsauth_default", load) for load in ("seen", "fresh", "ticket", "cookie")),
         ],
+        "gateway-door": [
+            Cell(s, load) for load in ("seen", "fresh", "depth 1") for s in ("wsauth_bare", "wsauth_door")
+        ],
         "gateway-rejections": [Cell(s, "reject") for s in ("nginx_fastapi", "nginx_small", JWT, "wsauth")],
         "gateway-messages": [
             Cell(stack, load) for load in ("paced", "depth 1", "depth 8", "mixed 8", "up", "down") for stack in proxies
@@ -96,7 +100,7 @@ def all_cells() -> dict[str, list[Cell]]:
 
 def all_rows(sockets: int, bystanders: int) -> list[Row]:
     """Return every row, in the order of the table; the numbers are those of the revocation."""
-    return [*_connects(), *_messages(), *_memory(), *_revocation(sockets, bystanders)]
+    return [*_connects(), *_door(), *_messages(), *_memory(), *_revocation(sockets, bystanders)]
 
 
 def _connects() -> list[Row]:
@@ -118,6 +122,14 @@ def _connects() -> list[Row]:
     rows += [Row(group, f"connects, {text}", rate, Cell("wsauth_default", load), jwt) for load, text in shown.items()]
     ours, small = Cell("wsauth", "reject"), Cell("nginx_small", "reject")
     return [*rows, Row("gateway-rejections", "rejections, bad signature", rate, ours, small, 1.2)]
+
+
+def _door() -> list[Row]:
+    loads = {"seen": "connects, HS256 seen before", "fresh": "connects, HS256 fresh", "depth 1": "echo/s, depth 1"}
+    return [
+        Row("gateway-door", f"{text}, the door on", "per_second", Cell("wsauth_door", load), Cell("wsauth_bare", load))
+        for load, text in loads.items()
+    ]
 
 
 def _messages() -> list[Row]:

@@ -54,6 +54,12 @@ STACKS = {
     ),
     "haproxy_tls": Stack("HAProxy `jwt_verify`, TLS", lambda at: haproxy(at.folder, at.backend, "jwt", at.certificate)),
     "wsauth": Stack("wsauth, compiled", lambda at: wsauth(at.folder, at.backend)),
+    "wsauth_door": Stack(
+        "wsauth, default limits, audit log and metrics", lambda at: wsauth(at.folder, at.backend, door="default")
+    ),
+    "wsauth_bare": Stack(
+        "wsauth, no address counted, no audit log", lambda at: wsauth(at.folder, at.backend, door="bare")
+    ),
     "wsauth_python": Stack("wsauth, plain Python", lambda at: wsauth(at.folder, at.backend, "python")),
     "wsauth_default": Stack("wsauth, EdDSA and assertion", lambda at: wsauth(at.folder, at.backend, own=at.own.folder)),
     "wsauth_tls": Stack("wsauth, TLS", lambda at: wsauth(at.folder, at.backend, certificate=at.certificate)),

@@ -22,21 +22,14 @@ port = 0
 origins = ["{origin}"]
 {tls}
 
-[limits]
-login_failures_per_address = "999999999/s"
-auth_failures_per_address = "999999999/s"
-connect_per_address = "999999999/s"
-unauthenticated_per_address = 1000000
-unauthenticated_connections = 1000000
-connections_per_identity = 1000000
-
+{door}
 [tokens]
 issuer = "{issuer}"
 access_ttl = "6h"
 ticket_ttl = "1h"
 
 [admin]
-listen = "off"
+listen = "{admin}"
 
 [[routes]]
 path = "/*"
@@ -46,11 +39,41 @@ assertion = {assertion}
 """Tokens and tickets live longer than by default only because they are made before a run."""
 
 
-def config_of(backend: int, *, assertion: bool, certificate: Path | None = None) -> str:
-    """Return the text of wsauth.toml; the certificate's file has its key, too."""
+RAISED = """
+[limits]
+login_failures_per_address = "999999999/s"
+auth_failures_per_address = "999999999/s"
+connect_per_address = "999999999/s"
+unauthenticated_per_address = 1000000
+unauthenticated_connections = 1000000
+connections_per_identity = 1000000
+"""
+"""What a generator at one address must not meet; everything is counted all the same, and the audit log is on."""
+
+BARE = """
+[limits]
+exempt = ["127.0.0.0/8"]
+connections_per_identity = 1000000
+
+[monitoring]
+audit_log = "/dev/null"
+"""
+"""No address is counted, and the audit log goes nowhere."""
+
+DOORS = {"raised": RAISED, "default": "", "bare": BARE}
+
+
+def config_of(backend: int, *, assertion: bool, certificate: Path | None = None, door: str = "raised") -> str:
+    """Return the text of wsauth.toml; the certificate's file has its key, too, and the door is one of `DOORS`."""
     tls = f'tls_certificate = "{certificate}"\ntls_key = "{certificate}"' if certificate else ""
     return CONFIG.format(
-        origin=ORIGIN, issuer=ISSUER, tls=tls, backend=backend, assertion="true" if assertion else "false"
+        origin=ORIGIN,
+        issuer=ISSUER,
+        tls=tls,
+        backend=backend,
+        assertion="true" if assertion else "false",
+        door=DOORS[door],
+        admin="127.0.0.1:0" if door == "default" else "off",
     )
 
 
@@ -62,6 +85,7 @@ def wsauth(
     *,
     own: Path | None = None,
     certificate: Path | None = None,
+    door: str = "raised",
     environ: dict[str, str] | None = None,
 ) -> Iterator[Gateway]:
     """Run the server on a store.
@@ -73,11 +97,12 @@ def wsauth(
         own: the folder of a store, whose own tokens come, and whose upstream gets assertions; without it another
             issuer's tokens come, and no assertions are made.
         certificate: to serve TLS with.
+        door: one of `DOORS`: which limits there are, and where the audit log goes.
         environ: variables beside ours.
     """
     site = own or folder
     config, said = site / "wsauth.toml", folder / "wsauth.log"
-    config.write_text(config_of(backend, assertion=own is not None, certificate=certificate))
+    config.write_text(config_of(backend, assertion=own is not None, certificate=certificate, door=door))
     module = [sys.executable, "-m", "benchmarks.gateway.serve"]
     words = [str(config), half, "own" if own else "foreign"]
     with running([*module, *words], CORE, said, environ) as process:
