@@ -1,4 +1,4 @@
-"""ATTACKS.md, what is about counters of addresses: RX-05, RX-10, TK-09, TK-10 and AD-09, at the real server.
+"""ATTACKS.md, what is about counters of addresses: IB-31, RX-05, RX-10, TK-09, TK-10 and AD-09, at the real server.
 
 The attacker and the honest are told apart by `X-Forwarded-For` of a proxy that is believed: this machine.
 """
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.wire import Answer, Wire, request, wire
+from tests.attacks.wire import CLOSE, Answer, Wire, frame, request, wire
 from tests.leaks import secret
 from tests.wsauth_server import Serving, command, serving
-from tests.wsauth_sockets import called, echoes, people, port_of
+from tests.wsauth_sockets import called, echoes, endings, people, port_of
 
 MALLORY, HONEST = "203.0.113.66", "198.51.100.7"
 CONFIG = """
@@ -25,6 +25,7 @@ auth_failures_per_address = "5/m"
 connect_per_address = "8/m"
 unauthenticated_per_address = 4
 connections_per_identity = 3
+messages_per_connection = "20/h"
 """
 LIMITED = {"WSAUTH__LIMITS__EXEMPT": "[]", "WSAUTH__LIMITS__CONNECTIONS_PER_IDENTITY": "3"}
 
@@ -171,6 +172,21 @@ async def test_an_identity_has_an_end_of_connections(at: Serving) -> None:
                 return
             await asyncio.sleep(0.05)
         pytest.fail("the place of a socket that is gone was not free within 2 s")
+
+
+async def test_ib_31_a_flood_of_messages_is_held(at: Serving) -> None:
+    """IB-31: of 40 messages 20 are echoed; the log-out closes the socket, and no other came before its close."""
+    token = await signed_in(at, "mallory")
+    async with AsyncExitStack() as stack:
+        socket = await opened(at, stack, MALLORY, token)
+        socket.writer.write(frame("flood") * 40)
+        for _ in range(20):
+            heard = await socket.frame()
+            assert heard is not None
+            assert heard.payload == b"flood"
+        await called("POST", f"{at.http}/auth/logout", token)
+        (end,) = await endings([socket])
+        assert (end.opcode, end.close_code) == (CLOSE, 3000)
 
 
 async def test_an_office_comes_back_at_once(at: Serving) -> None:

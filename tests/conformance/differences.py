@@ -27,6 +27,7 @@ class Difference:
             the server takes everything and ends TCP itself; `STAYS` until the client reads or TCP is gone.
         upstream: the application stands behind, as an upstream. It is asked before anybody hears `auth_success`, and
             its own no becomes one of wsauth's: 401 and 403 are what they are, anything else says that it is not there.
+        resets: resets TCP a second after its close frame unless the client has answered it.
     """
 
     denies: bool = True
@@ -38,6 +39,7 @@ class Difference:
     lifespan: bool = True
     stuck: tuple[int, int, bool] = STAYS
     upstream: bool = False
+    resets: bool = False
 
     def failed(self, code: str, close: int) -> tuple[str, int]:
         """Return code and close code of an application's no that is neither 401 nor 403, in-band."""
@@ -54,8 +56,11 @@ DIFFERENCES = {
     # Written in Rust: the same, and an application that breaks is a 403. Takes no headers from the accept.
     "granian": Difference(headers=False, broken=403),
     # Does not know the extension websocket.http.response nor the lifespan, takes no headers from the accept, and
-    # autobahn below it refuses an empty Origin and the same subprotocol twice.
-    "daphne": Difference(denies=False, headers=False, checks=True, heads=(101, 0), lifespan=False, stuck=SENT),
+    # autobahn below it refuses an empty Origin and the same subprotocol twice, and resets TCP a second after its close
+    # frame unless the client has answered: a busy client may not have read it.
+    "daphne": Difference(
+        denies=False, headers=False, checks=True, heads=(101, 0), lifespan=False, stuck=SENT, resets=True
+    ),
     # Not ASGI: a front of its own reads the heads, with at most 8 KiB in a line, and the application is an upstream on
     # a Unix socket.
     "gateway": Difference(broken=502, heads=(431, 431), lifespan=False, stuck=CUT, upstream=True),

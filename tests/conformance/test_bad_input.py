@@ -137,7 +137,9 @@ async def test_crowd_that_says_nothing(chat: Site, alice: str) -> None:
         while len(codes) < CROWD and time.monotonic() - began < 60:
             assert await socket.ask("still") == "still"
             await asyncio.sleep(0.1)
-    assert codes == [3008] * CROWD
+    unread = codes.count(0) if chat.difference.resets else 0
+    assert codes.count(3008) + unread == len(codes) == CROWD
+    assert unread < CROWD // 100
     await chat.forgets(before)
 
 

@@ -7,11 +7,9 @@ later, for a day; a receiver that is down is asked less and less often. What was
 import asyncio
 import contextlib
 import logging
-import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from functools import cache
 from random import Random
 from secrets import token_hex
 from typing import Final
@@ -23,6 +21,7 @@ from wsauth.core import events
 from wsauth.core.webhooks import Webhook
 from wsauth.interfaces.clock import Clock
 from wsauth.services.events import Bus
+from wsauth.services.http import client
 
 __all__ = ["Webhooks", "backoff"]
 
@@ -123,21 +122,17 @@ class _Receiver:
 
     async def run(self) -> None:
         """Deliver until the end."""
-        timeout, trusted = httpx2.Timeout(_TIME_LIMIT), _trusted()
-        async with httpx2.AsyncClient(
-            verify=trusted, trust_env=False, follow_redirects=False, timeout=timeout
-        ) as client:
+        async with client(_TIME_LIMIT) as sending:
             while self._queue or not self._ending:
                 if not self._queue:
                     self._changed.clear()
                     await self._changed.wait()
                     continue
-                await self._try(client, self._queue.popleft())
+                await self._try(sending, self._queue.popleft())
 
-    async def _try(self, client: httpx2.AsyncClient, message: _Message) -> None:
-        wait = 0.0
+    async def _try(self, sending: httpx2.AsyncClient, message: _Message) -> None:
         try:
-            problem, wait = await self._deliver(client, message)
+            problem, wait = await self._deliver(sending, message)
         except asyncio.CancelledError:
             self._queue.appendleft(message)
             raise
@@ -169,31 +164,26 @@ class _Receiver:
                     await self._changed.wait()
                     self._changed.clear()
 
-    async def _deliver(self, client: httpx2.AsyncClient, message: _Message) -> tuple[str, float]:
+    async def _deliver(self, sending: httpx2.AsyncClient, message: _Message) -> tuple[str, float]:
         """Return what went wrong, empty where nothing did, and how many seconds the receiver asks us to wait."""
         now = self._clock.now()
         headers = self._webhook.headers(message.id, now, message.body)
         try:
             async with (
                 asyncio.timeout(_TIME_LIMIT),
-                client.stream("POST", self._webhook.url, headers=headers, content=message.body) as response,
+                sending.stream("POST", self._webhook.url, headers=headers, content=message.body) as response,
             ):
                 if response.is_success:
                     return "", 0.0
                 return f"it answered {response.status_code}", _asked(response.headers.get("Retry-After", ""))
         except TimeoutError:
             return f"no answer within {_TIME_LIMIT:g} s", 0.0
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, it is tried again
             return type(error).__name__, 0.0
 
     def _told(self, outcome: str, message: _Message) -> None:
         now = self._clock.now()
         self._bus.publish(events.Alerted(at=now, seconds=max(0.0, now - message.at), outcome=outcome))
-
-
-@cache
-def _trusted() -> ssl.SSLContext:
-    return httpx2.create_ssl_context(trust_env=False)
 
 
 def backoff(failures: int, draw: Callable[[], float]) -> float:

@@ -74,6 +74,11 @@ def exempting(networks: Sequence[Network]) -> Callable[[str], bool]:
     return is_exempt
 
 
+def _leaked(level: float, at: float, now: float, leak: float) -> float:
+    """Return how full a bucket still is that was filled up to `level` at `at`; `leak`: per second."""
+    return max(0.0, level - max(0.0, now - at) * leak)
+
+
 class Bucket:
     """Count how often one has done something lately: a leaky bucket.
 
@@ -91,7 +96,7 @@ class Bucket:
         self._at = 0.0
 
     def _now(self, now: float) -> float:
-        return max(0.0, self._level - max(0.0, now - self._at) * self._leak)
+        return _leaked(self._level, self._at, now, self._leak)
 
     def left(self, now: float) -> int:
         """Return how many times more are allowed now."""
@@ -130,7 +135,7 @@ class Buckets:
 
     def _level(self, key: str, now: float) -> float:
         found = self._levels.get(key)
-        return 0.0 if found is None else max(0.0, found[0] - max(0.0, now - found[1]) * self._leak)
+        return 0.0 if found is None else _leaked(*found, now, self._leak)
 
     def full(self, key: str, now: float) -> float:
         """Return the seconds until once more is allowed; 0.0 where it is now."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from wsauth.core.noticing import NOTICES
-from wsauth.core.peers import ip_of
+from wsauth.core.urls import is_loopback, is_sound
 from wsauth.errors import ConfigurationError
 
 __all__ = ["Webhook", "check_events", "check_url", "key_of"]
@@ -16,7 +16,6 @@ __all__ = ["Webhook", "check_events", "check_url", "key_of"]
 _PREFIX: Final = "whsec_"
 _SHORTEST, _LONGEST = 24, 64
 """Bytes of a secret (Standard Webhooks, "Signature scheme")."""
-_URL: Final = "url: write https://HOST/PATH"
 
 
 class Webhook:
@@ -49,7 +48,7 @@ class Webhook:
     @property
     def host(self) -> str:
         """Return where it is; the rest of its URL may be a secret."""
-        return urlsplit(self.url).netloc.rpartition("@")[2]
+        return urlsplit(self.url).netloc
 
     def headers(self, message_id: str, at: float, body: bytes) -> dict[str, str]:
         """Return what proves that a message is ours and when it was sent.
@@ -104,16 +103,7 @@ def check_url(url: str) -> None:
     Raises:
         ConfigurationError: it is one.
     """
-    try:
-        parsed = urlsplit(url)
-        host, _ = parsed.hostname or "", parsed.port
-    except ValueError:
-        raise ConfigurationError(_URL) from None
-    address = ip_of(host)
-    here = host == "localhost" or (address is not None and address.is_loopback)
-    if not host or parsed.scheme not in ("https", "http") or not url.isprintable() or " " in url:
-        raise ConfigurationError(_URL)
-    if parsed.scheme == "http" and not here:
-        raise ConfigurationError(f"url: alerts go to {host} by https only; http is for this machine")
-    if parsed.username is not None or parsed.fragment:
-        raise ConfigurationError("url: write it without a user, a password and #; the signature proves who sends")
+    if not is_sound(url):
+        raise ConfigurationError("url: write https://HOST/PATH, without a user, a password and #")
+    if not url.startswith("https://") and not is_loopback(url):
+        raise ConfigurationError("url: alerts go to other machines by https only; write https://…")

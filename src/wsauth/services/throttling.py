@@ -4,6 +4,7 @@ Addresses are counted for failures and for strangers only. A token that was foun
 that an office behind one address, or a site behind a proxy that nobody declared, comes back at once after a restart.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
@@ -142,6 +143,13 @@ class Throttling:
             return error
         why = f"{key} has presented {failures.rate} wrong credentials ({code})"
         return Refused("rate_limited", why, mend="limits.auth_failures_per_address, limits.exempt", retry_after=wait)
+
+    async def failed_late(self, address: str, credentials: Credentials, error: Refused) -> Refused:
+        """Do as `failed`; whoever is told to slow down waits for it."""
+        told = self.failed(address, credentials, error)
+        if told is not error:
+            await asyncio.sleep(SLOW)
+        return told
 
     def exhausted(self, address: str) -> Refused | None:
         """Return why an address may not have a password or ticket looked at now, or `None`."""

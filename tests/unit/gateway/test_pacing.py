@@ -83,6 +83,21 @@ async def test_who_waits_is_closed_at_once(lines: tuple[str, ...], way: str, beg
         await backend.leave()
 
 
+@KINDS
+async def test_a_close_is_said_once_though_the_rate_fills_meanwhile(lines: tuple[str, ...]) -> None:
+    """A client that takes its time to answer our close frame changes nothing for the upstream."""
+    async with ground(messages="1/50ms") as at, at.joined(at.bearer(), *lines, path="/ws") as (client, backend):
+        client.send(UP * 40)
+        await eventually(lambda: at.link().client._held_back)
+        connection_of(at).end(Refused("session_revoked", "the test says so"))
+        assert (await client.closed()).reason == "session_revoked"
+        assert (await backend.closed()).opcode == CLOSE
+        await silent(backend)
+        client.send(BYE)
+        await silent(backend)
+        await backend.leave()
+
+
 @BOTH
 @KINDS
 async def test_a_lease_ends_while_the_client_waits(lines: tuple[str, ...], way: str) -> None:
@@ -119,10 +134,12 @@ async def test_what_waits_for_the_rate_waits_for_the_lease_too() -> None:
 
 
 @KINDS
-async def test_a_client_that_breaks_off_while_it_waits_is_let_go(lines: tuple[str, ...]) -> None:
-    """TCP that is reset is noticed though nothing is read, and nothing is left of the connection."""
+async def test_a_client_that_breaks_off_while_it_waits_is_let_go(
+    lines: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    """TCP that is reset is noticed though nothing is read, and when the rate has filled nobody goes on."""
     closed: list[events.Closed] = []
-    async with ground(messages="1/h") as at, at.joined(at.bearer(), *lines, path="/ws") as (client, backend):
+    async with ground(messages="1/100ms") as at, at.joined(at.bearer(), *lines, path="/ws") as (client, backend):
         at.guard.bus.subscribe(events.Closed, closed.append)
         client.send(UP * 10)
         assert await read(backend, len(UP)) == UP
@@ -130,7 +147,10 @@ async def test_a_client_that_breaks_off_while_it_waits_is_let_go(lines: tuple[st
         client.reset()
         await eventually(lambda: bool(closed))
         await backend.ends()
+        await silent()
+        await silent()
     assert [event.code for event in closed] == [1006]
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_a_message_that_authenticates_is_not_counted() -> None:

@@ -13,7 +13,6 @@ from wsauth.integrations.asgi.request import address_of, is_private, path_of, re
 from wsauth.integrations.asgi.servers import server_of
 from wsauth.integrations.asgi.types import App, AsgiMessage, Guarding, Receive, Scope, Send
 from wsauth.integrations.asgi.user import User
-from wsauth.services.throttling import SLOW
 
 __all__ = ["WebSocketAuthMiddleware"]
 
@@ -104,9 +103,8 @@ class WebSocketAuthMiddleware:
             late = Refused("unavailable", "the verification took too long", mend="auth_timeout", retry_after=1)
             return Request(NOBODY, Permissions(()), late)
         except Refused as error:
-            told = error if credentials is None else guard.connections.throttling.failed(address, credentials, error)
-            if told is not error:
-                await asyncio.sleep(SLOW)
+            throttling = guard.connections.throttling
+            told = error if credentials is None else await throttling.failed_late(address, credentials, error)
             return Request(NOBODY, Permissions(()), told)
 
     def _check_address(self, address: str, *, known: bool) -> None:

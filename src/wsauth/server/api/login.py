@@ -129,7 +129,7 @@ class _Logins:
                 return self._logged_in(await self._sessions.refresh(body.refresh_token, address=address))
             except Refused as error:
                 presented = Credentials("token", body.refresh_token, source="message")
-                raise self._plane.guard.throttling.failed(address, presented, error) from None
+                raise await self._plane.guard.throttling.failed_late(address, presented, error) from None
         me = somebody_changing(request)
         if me.claims.get("kind") != "cookie" or me.session_id is None:
             raise Unfit(400, 'write {"refresh_token": "…"}, or come with the session cookie')

@@ -1,25 +1,19 @@
 """Fetch one JSON document from an identity provider, within limits of time and size and without surprises."""
 
 import asyncio
-import contextlib
-import ipaddress
-import re
-import ssl
-from functools import cache
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import httpx2
 
 from wsauth.core.tokens.strict_json import load_object
+from wsauth.core.urls import is_loopback, is_sound
 from wsauth.errors import ConfigurationError
+from wsauth.services.http import client
 
-__all__ = ["FetchFailed", "check_url", "fetch", "is_loopback"]
+__all__ = ["FetchFailed", "check_url", "fetch"]
 
 TIME_LIMIT: Final = 5.0  # seconds, from connect to the last byte
 SIZE_LIMIT: Final = 256 * 1024  # bytes
-
-_URL: Final = re.compile(r"https?://[!-~]+", re.ASCII)
 
 
 class FetchFailed(Exception):
@@ -37,26 +31,11 @@ def check_url(url: str, name: str, *, plaintext: bool = True) -> str:
     Raises:
         ConfigurationError: it may not.
     """
-    try:
-        parts = urlsplit(url)
-        sound = _URL.fullmatch(url) and parts.hostname and "@" not in parts.netloc and not parts.fragment
-    except ValueError:
-        sound = False
-    if not sound:
+    if not is_sound(url):
         raise ConfigurationError(f"{name} = {url!r} is not a URL without user name and fragment: write https://…")
     if not url.startswith("https://") and not (plaintext and is_loopback(url)):
         raise ConfigurationError(f"{name} = {url!r} is not https: whoever is on the way could replace the keys")
     return url
-
-
-def is_loopback(url: str) -> bool:
-    """Tell whether a URL names this machine by `localhost` or a loopback address."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return False
 
 
 async def fetch(url: str) -> dict[str, Any]:
@@ -76,17 +55,11 @@ async def fetch(url: str) -> dict[str, Any]:
         raise FetchFailed(f"what {url} answered cannot be used: {error}") from None
 
 
-@cache
-def _trusted() -> ssl.SSLContext:
-    """Load the authorities once: it takes 15 ms, which no open socket should wait for again."""
-    return httpx2.create_ssl_context(trust_env=False)
-
-
 async def _body(url: str) -> bytes:
     headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "wsauth"}
     async with (
-        httpx2.AsyncClient(verify=_trusted(), trust_env=False, follow_redirects=False, timeout=TIME_LIMIT) as client,
-        client.stream("GET", url, headers=headers) as response,
+        client(TIME_LIMIT) as asking,
+        asking.stream("GET", url, headers=headers) as response,
     ):
         if response.status_code != httpx2.codes.OK:
             raise FetchFailed(f"{url} answered {response.status_code}, not 200 (redirects are not followed)")

@@ -12,9 +12,10 @@ from typing import Any, Final, Protocol
 
 from wsauth.core.tokens.keys import KeyRefused
 from wsauth.core.tokens.keysets import KeySet, from_jwks
+from wsauth.core.urls import is_loopback
 from wsauth.errors import ConfigurationError, Refused
 from wsauth.interfaces.clock import Clock, Timer
-from wsauth.services.keys.documents import FetchFailed, check_url, fetch, is_loopback
+from wsauth.services.keys.documents import FetchFailed, check_url, fetch
 
 __all__ = ["COOLDOWN", "LIFETIME", "MAX_STALE", "ConfiguredKeys", "Keys", "RemoteKeys"]
 

@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from tests.issuing import provider, response
+from wsauth.core.urls import is_loopback
 from wsauth.errors import ConfigurationError
 from wsauth.services.keys import documents
-from wsauth.services.keys.documents import FetchFailed, check_url, fetch, is_loopback
+from wsauth.services.keys.documents import FetchFailed, check_url, fetch
 
 
 @pytest.mark.parametrize(
