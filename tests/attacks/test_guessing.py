@@ -5,7 +5,8 @@ Addresses are told apart by `X-Forwarded-For` of a proxy that is believed, this 
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ upstream = "echo"
 sources = ["header", "basic", "message"]
 auth_attempts = 100
 """
+Way = Callable[..., Awaitable[object]]
 STRICT = {
     "WSAUTH__LIMITS__EXEMPT": "[]",
     "WSAUTH__LIMITS__AUTH_FAILURES_PER_ADDRESS": "1000/m",
@@ -52,13 +54,19 @@ def without_id(answer: httpx2.Response) -> dict[str, Any]:
     return {name: value for name, value in answer.json().items() if name not in ("id", "retry_after")}
 
 
+def device_of(answer: httpx2.Response) -> str:
+    """Return the cookie by which the device is known after a login."""
+    (device,) = [each.partition(";")[0] for each in answer.headers.get_list("set-cookie") if "-device=" in each]
+    secret(device.partition("=")[2], "a device cookie")
+    return device
+
+
 async def test_pw_10_one_account_from_many_addresses(at: Serving) -> None:
     """PW-10: of 60 guesses from as many addresses few are looked at; a device that logged in before gets in at once."""
     password = await people(at, ["alice"])
     first = await login(at, "alice", password, "198.51.100.1")
     assert first.status_code == 200
-    (device,) = [each.partition(";")[0] for each in first.headers.get_list("set-cookie") if "-device=" in each]
-    secret(device.partition("=")[2], "a device cookie")
+    device = device_of(first)
     found = [(await login(at, "alice", f"guess {each}", f"203.0.113.{each}")).status_code for each in range(60)]
     assert found[:10] == [401] * 10
     assert found.count(401) < 20
@@ -93,22 +101,23 @@ async def test_pw_11_one_password_on_many_accounts(at: Serving) -> None:
     assert (await login(at, "user1", "Summer2026!", "198.51.100.1")).status_code == 401
 
 
-async def basic(at: Serving, name: str, password: str, address: str) -> int:
+async def basic(at: Serving, name: str, password: str, address: str, *more: str) -> int:
     """Return the status of a handshake with Basic."""
     pair = base64.b64encode(f"{name}:{password}".encode()).decode()
-    lines = (f"Authorization: Basic {pair}", f"X-Forwarded-For: {address}", "X-Forwarded-Proto: https")
+    lines = (f"Authorization: Basic {pair}", f"X-Forwarded-For: {address}", "X-Forwarded-Proto: https", *more)
     async with wire(port_of(at.http), request("/ws", *lines)) as socket:
         return (await socket.answer()).status
 
 
-async def by_message(at: Serving, name: str, password: str, address: str) -> str:
-    """Return the code with which a password in a message is refused."""
-    lines = (f"X-Forwarded-For: {address}", "X-Forwarded-Proto: https")
+async def by_message(at: Serving, name: str, password: str, address: str, *more: str) -> str:
+    """Return the code with which a password in a message is refused, or what else is answered."""
+    lines = (f"X-Forwarded-For: {address}", "X-Forwarded-Proto: https", *more)
     async with wire(port_of(at.http), request("/ws", *lines)) as socket:
         assert (await socket.answer()).status == 101
         await socket.message("auth_required")
         socket.send(frame(f'{{"type":"auth","username":"{name}","password":"{password}"}}'))
-        return str((await socket.message("auth_error"))["code"])
+        answer = json.loads(await socket.text())
+        return str(answer.get("code", answer["type"]))
 
 
 async def test_pw_15_all_ways_share_the_counters(at: Serving) -> None:
@@ -124,6 +133,18 @@ async def test_pw_15_all_ways_share_the_counters(at: Serving) -> None:
     assert await by_message(at, "alice", "wrong", "203.0.113.5") == "account_locked"
     assert await basic(at, "alice", "wrong", "203.0.113.5") == 429
     assert (await login(at, "alice", "wrong", "203.0.113.5")).status_code == 429
+
+
+@pytest.mark.parametrize(("way", "no", "yes"), [(basic, 429, 101), (by_message, "account_locked", "auth_success")])
+async def test_pw_10_a_known_device_is_known_at_a_socket(at: Serving, way: Way, no: object, yes: object) -> None:
+    """PW-10: while an account is locked, its password opens a socket only from a device that logged in before."""
+    password = await people(at, ["alice"])
+    device = device_of(await login(at, "alice", password, "198.51.100.1"))
+    while (await login(at, "alice", "wrong", "203.0.113.5")).status_code != 429:
+        pass
+    assert await way(at, "alice", password, "203.0.113.5") == no
+    assert await way(at, "alice", password, "203.0.113.5", f"Cookie: {device[:-1]}") == no
+    assert await way(at, "alice", password, "203.0.113.5", f"Cookie: {device}") == yes
 
 
 async def test_pw_14_headers_of_a_stranger_are_no_way_around(tmp_path: Path) -> None:

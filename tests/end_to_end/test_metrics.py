@@ -67,7 +67,7 @@ async def with_open(at: Office, key: str, count: float) -> Numbers:
 
 
 async def test_labels_are_ours_and_few(tmp_path: Path) -> None:
-    """However many paths, names and tokens are tried, no label holds any of it."""
+    """LG-11: however many paths, names and tokens are tried, no label holds any of it."""
     async with office(tmp_path) as at:
         key = await at.add_service("prometheus", "wsauth:metrics")
         before = len(await numbers(at, key))

@@ -1,8 +1,12 @@
 """Cookies, as far as a credential may stand in one (RFC 6265 section 5.4)."""
 
 from collections.abc import Collection
+from typing import Final
 
-__all__ = ["cut_cookies"]
+__all__ = ["DEVICES", "cut_cookies", "device_in"]
+
+DEVICES: Final = frozenset({"__Host-wsauth-device", "wsauth-device"})
+"""By which our server knows a device again: they open nothing and spare it a lock; no application needs them."""
 
 
 def cut_cookies(header: str, names: Collection[str]) -> tuple[list[tuple[str, str]], str]:
@@ -19,3 +23,9 @@ def cut_cookies(header: str, names: Collection[str]) -> tuple[list[tuple[str, st
         else:
             kept.append(part.strip(" "))
     return taken, "; ".join(part for part in kept if part)
+
+
+def device_in(header: str) -> str:
+    """Return the cookie by which our server knows a device again, or nothing."""
+    taken, _ = cut_cookies(header, DEVICES)
+    return taken[0][1] if taken else ""

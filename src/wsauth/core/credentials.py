@@ -45,10 +45,22 @@ class Credentials:
             `None` where no proof is needed.
         certificate: with kind `certificate`, what it says; else `None`.
         address: where they came from, as far as it is known; empty if not.
+        device: the cookie by which our server knows a device again, or empty.
         lasting: a connection will stand on them, so that a password may open a session.
     """
 
-    __slots__ = ("address", "certificate", "cookie", "kind", "lasting", "proof", "secret", "source", "username")
+    __slots__ = (
+        "address",
+        "certificate",
+        "cookie",
+        "device",
+        "kind",
+        "lasting",
+        "proof",
+        "secret",
+        "source",
+        "username",
+    )
 
     def __init__(
         self,
@@ -69,6 +81,7 @@ class Credentials:
         self.proof = proof
         self.certificate = certificate
         self.address = ""
+        self.device = ""
         self.lasting = False
 
     def __repr__(self) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import unquote_plus
 
 from wsauth.core.certificates import read_certificate
-from wsauth.core.cookies import cut_cookies
+from wsauth.core.cookies import DEVICES, cut_cookies
 from wsauth.core.credentials import Credentials
 from wsauth.core.head import Head, offers, read_head
 from wsauth.core.protocol.wire import BEARER_PREFIX, RESERVED_PREFIX, SUBPROTOCOL, TICKET_PREFIX
@@ -47,11 +47,13 @@ class Handshake:
         query: the query string without credentials.
         origin: the Origin header, or empty.
         host: the Host header, port included.
+        device: the cookie by which our server knows a device again, or empty.
     """
 
     __slots__ = (
         "browser",
         "credentials",
+        "device",
         "echo",
         "headers",
         "host",
@@ -75,6 +77,7 @@ class Handshake:
         self.echo = ""
         self.origin = ""
         self.host = ""
+        self.device = ""
 
     def override(self) -> None:
         """Let any credentials, or none, stand for those that a test decides about; all other rules hold."""
@@ -292,15 +295,18 @@ def read_query(query: bytes) -> tuple[list[Credentials], bytes]:
 
 
 def _take_cookies(head: Head, names: Collection[str], handshake: Handshake, found: list[Credentials]) -> None:
-    if not head.cookie or not names:
+    if not head.cookie:
         return
-    taken, kept = cut_cookies(head.cookie, names)
-    if not taken:
+    devices, others = cut_cookies(head.cookie, DEVICES)
+    taken, kept = cut_cookies(others, names)
+    if not taken and not devices:
         return
+    if devices:
+        handshake.device = devices[0][1]
     handshake.headers = [header for header in handshake.headers if header[0] != b"cookie"]
     if kept:
         handshake.headers.append((b"cookie", kept.encode("latin-1")))
-    if found or "cookie" not in handshake.policy.sources:
+    if not taken or found or "cookie" not in handshake.policy.sources:
         return
     if not handshake.browser:
         raise Refused("origin_denied", "a cookie came without an allowed Origin", mend='origins = ["https://…"]')

@@ -49,17 +49,17 @@ class Lockout:
         Args:
             username: as typed, whether or not there is such a user.
             address: from where; empty is unknown.
-            device: what is known of the device, where it has logged in to this account before; else empty.
+            device: what `device_cookie` returned for the device's last login, as it came with this attempt; else empty.
 
         Raises:
             Refused: `account_locked` or `rate_limited`, before the password is looked at.
         """
-        name = self.account(username)
+        name, known = self.account(username), self._device_of(device, username)
         keys = Keys(
             address="" if not address or self._is_exempt(address) else f"address:{network_of(address)}",
             here=f"account:{name}:at {network_of(address)}",
             account=f"account:{name}:",
-            device=f"device:{device}" if device else "",
+            device=f"device:{known}" if known else "",
         )
         now = self._clock.now()
         spent = self._spent.get(keys.address)
@@ -84,7 +84,7 @@ class Lockout:
         device = secrets.token_hex(16)
         return f"{device}.{self._devices.sign(_device_message(device, username)).hex()}"
 
-    def device_of(self, cookie: str, username: str) -> str:
+    def _device_of(self, cookie: str, username: str) -> str:
         """Return which device it is, where it has logged in to this account; else empty."""
         device, _, tag = cookie.partition(".")
         expected = self._devices.sign(_device_message(device, username)).hex()

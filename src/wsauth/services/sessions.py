@@ -130,7 +130,7 @@ class Sessions:
             username: as typed.
             password: as typed.
             address: from where.
-            device: what is known of a device that has logged in to this account before.
+            device: the cookie by which a device is known, or empty.
 
         Raises:
             Refused: `credentials_invalid`; `account_locked` or `rate_limited`: it may not be tried now; or

@@ -62,23 +62,22 @@ class LocalVerifier:
         Raises:
             Refused: they are ours and bad; or `csrf_failed`: a cookie came without the proof it needs.
         """
-        if credentials.kind == "password" and not credentials.lasting:
-            return _identity(
-                await self._sessions.authenticate(
-                    credentials.username, credentials.secret, address=credentials.address
-                ),
-                "password",
-            )
         if credentials.kind == "password":
-            known = await self._sessions.login(
-                credentials.username, credentials.secret, "connection", address=credentials.address
-            )
-            return identity_of(known, self._sessions.limits)
+            return await self._of_password(credentials)
         if credentials.cookie:
             return await self._of_cookie(credentials)
         if credentials.secret.startswith(API_KEY_PREFIX):
             return await self._of_key(credentials.secret)
         return self._tokens.verify(credentials.secret)
+
+    async def _of_password(self, credentials: Credentials) -> Identity:
+        name, password = credentials.username, credentials.secret
+        address, device = credentials.address, credentials.device
+        if not credentials.lasting:
+            user = await self._sessions.authenticate(name, password, address=address, device=device)
+            return _identity(user, "password")
+        known = await self._sessions.login(name, password, "connection", address=address, device=device)
+        return identity_of(known, self._sessions.limits)
 
     async def _of_cookie(self, credentials: Credentials) -> Identity | None:
         if credentials.cookie != self.cookie:

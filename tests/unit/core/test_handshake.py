@@ -316,6 +316,14 @@ def test_a_cookie_is_found_and_cut() -> None:
     assert (b"cookie", b"a=1; b=2") in asked.headers
 
 
+@pytest.mark.parametrize("name", ["wsauth-device", "__Host-wsauth-device"])
+def test_a_devices_cookie_is_cut_and_no_credential(name: str) -> None:
+    """What spares a device a lock is nothing for the application (LG-01), with a credential or without."""
+    handshake = with_cookie((b"cookie", f"a=1; {name}=secret; b=2".encode()))
+    assert (handshake.credentials, handshake.refused) == (None, None)
+    assert [value for each, value in handshake.headers if each == b"cookie"] == [b"a=1; b=2"]
+
+
 def test_a_cookie_needs_an_origin() -> None:
     """Without one, and from another page, it is not even looked at."""
     assert code(with_cookie((b"cookie", b"session=t"))) == "origin_denied"

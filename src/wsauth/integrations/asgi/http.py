@@ -6,7 +6,7 @@ A request is never answered here. Without good credentials it is nobody's, and w
 
 from collections.abc import Mapping
 
-from wsauth.core.cookies import cut_cookies
+from wsauth.core.cookies import cut_cookies, device_in
 from wsauth.core.credentials import Credentials
 from wsauth.core.handshake import authorization, check_private
 from wsauth.core.identity import NOBODY, Identity
@@ -77,6 +77,7 @@ def read_credentials(scope: Scope, cookies: frozenset[str], origins: Origins) ->
         credentials = authorization(found[b"authorization"].decode("latin-1").strip(" \t"))
         if credentials.kind == "password":
             check_private(is_private(scope))
+            credentials.device = device_in(found.get(b"cookie", b"").decode("latin-1"))
         return credentials
     if b"cookie" not in found or not cookies:
         return None

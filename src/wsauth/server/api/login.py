@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 from starlette.datastructures import Headers
 
-from wsauth.core.cookies import cut_cookies
+from wsauth.core.cookies import cut_cookies, device_in
 from wsauth.core.credentials import Credentials
 from wsauth.core.identity import OWN_ISSUER, Identity
 from wsauth.core.sessions import Session, SessionKind
@@ -94,7 +94,7 @@ class _Logins:
             kind,
             address=address,
             agent=request.headers.get("user-agent", ""),
-            device=self._device(request.headers, body.username),
+            device=device_in("; ".join(request.headers.getlist("cookie"))),
         )
         if body.cookie:
             await self._end_before(request.headers)
@@ -102,12 +102,6 @@ class _Logins:
             plane.set_device(response.headers, plane.local.lockout.device_cookie(known.user.username))
             return signed_in
         return self._logged_in(known)
-
-    def _device(self, headers: Headers, username: str) -> str:
-        """Return which device it is, where it has logged in to this account before."""
-        lockout, name = self._plane.local.lockout, self._plane.device_name
-        cookies = (cookie for header in headers.getlist("cookie") for cookie in cut_cookies(header, [name])[0])
-        return next(filter(None, (lockout.device_of(value, username) for _, value in cookies)), "")
 
     async def _end_before(self, headers: Headers) -> None:
         """End the session whose cookie came along: after a login nobody else may know the way in (ASVS 7.2.4)."""

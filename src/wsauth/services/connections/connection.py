@@ -190,6 +190,7 @@ class Connection:
         ):
             return limited
         question.credentials.address = address
+        question.credentials.device = self.machine.handshake.device
         question.credentials.lasting = True
         begun = perf_counter()
         try:
