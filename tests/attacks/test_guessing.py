@@ -147,6 +147,14 @@ async def test_pw_10_a_known_device_is_known_at_a_socket(at: Serving, way: Way, 
     assert await way(at, "alice", password, "203.0.113.5", f"Cookie: {device}") == yes
 
 
+async def test_an_undeclared_proxy_is_named_where_its_users_cannot_log_in(tmp_path: Path) -> None:
+    """Where the failures of all users of a proxy count as one address's, the log says once what to write."""
+    async with serving(tmp_path, config=CONFIG, environ=STRICT) as at:
+        for each in range(30):
+            await login(at, f"user{each}", "Summer2026!", f"203.0.113.{each}")
+        assert at.output().count("server.trusted_proxies = ['127.0.0.1']") == 1
+
+
 async def test_pw_14_headers_of_a_stranger_are_no_way_around(tmp_path: Path) -> None:
     """PW-14: another forwarded address for each try, from a peer that is no proxy, is still one address."""
     async with serving(tmp_path, config=CONFIG, environ=STRICT) as at:

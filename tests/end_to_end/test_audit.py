@@ -148,6 +148,17 @@ async def test_the_admin_api_pages_through_it(tmp_path: Path) -> None:
         assert (await at.ask("GET", "/audit?after=nonsense")).status_code == 400
 
 
+async def test_an_order_is_there_before_it_is_obeyed(tmp_path: Path) -> None:
+    """Its entry names whom it is about, and claims no number of connections, which nobody knows by then."""
+    async with office(tmp_path) as at:
+        await at.server.add_user("ann", PASSWORD)
+        asked = await at.ask("POST", "/revocations", {"subject": "ann", "issuer": "wsauth"})
+        assert asked.json()["matched"] == 0
+        (order,) = (await at.get("/audit?event=authn_token_revoked"))["items"]
+        assert (order["subject"], order["kind"]) == ("ann", "Revoked")
+        assert "matched" not in order
+
+
 async def _damage(folder: Path, log: Path) -> None:
     decisions, store = folder / "wsauth-audit.db", folder / "wsauth.db"
     edit = "UPDATE audit SET entry = replace(entry, '/auth/me', '/auth/us')"

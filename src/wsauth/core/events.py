@@ -170,11 +170,11 @@ class EndingEvent(Event, frozen=True, kw_only=True, gc=False):
     Attributes:
         id: 12 characters.
         subject, issuer, session_id, token_id, connection_id: what it named.
-        matched: connections it touched.
+        matched: connections it touched; `None` in the audit log's entry, which is written before any of them is.
     """
 
     id: str
-    matched: int
+    matched: int | None
     subject: str | None = None
     issuer: str | None = None
     session_id: str | None = None

@@ -154,7 +154,7 @@ class Backend:
             if result is False:  # there is no such session, and nothing was changed
                 return None
             named = {"subject": subject, "issuer": issuer or None, "session_id": session_id, "token_id": token_id}
-            return events.Revoked(at=now, id="", matched=0, **named)
+            return events.Revoked(at=now, id="", matched=None, **named)
 
         async def write(order: str) -> None:
             if store is not None and session_id is not None and await store.sessions.end(session_id, order=order):
@@ -172,7 +172,7 @@ class Backend:
     async def revoke_all(self) -> Report:
         """Make everything worthless that was issued until now, to anybody, and close every connection."""
         now = self.clock.now()
-        event = events.Revoked(at=now, id="", matched=0)
+        event = events.Revoked(at=now, id="", matched=None)
         with recording(lambda _: event):
             return await self.orders.give(lambda order: self.feed.revoke_all(now, now + self._kept, order))
 

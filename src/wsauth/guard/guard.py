@@ -319,7 +319,7 @@ class Guard:
         named = {"subject": subject, "issuer": issuer, "session_id": session_id, "connection_id": connection_id}
         value = {name: text for name, text in named.items() if text is not None} | {"retry_after": retry_after}
         keep_until = self._clock.now() + _ORDER_KEPT
-        event = events.Disconnected(at=self._clock.now(), id="", matched=0, **named)
+        event = events.Disconnected(at=self._clock.now(), id="", matched=None, **named)
         with recording(lambda _: event):
             report = await self.backend.orders.publish(
                 lambda order: [NewRow(kind="disconnect", value=value, keep_until=keep_until, order=order)]

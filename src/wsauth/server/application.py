@@ -85,7 +85,7 @@ class ControlPlane:
 
 def public_api(plane: Plane, pages: Callable[[Plane], APIRouter] = page_routes) -> ASGIApp:
     """Return the application that answers HTTP on the public listener."""
-    problems = Problems(plane.guard.bus, plane.guard.backend.clock)
+    problems = Problems(plane.guard.bus, plane.guard.backend.clock, plane.guard.throttling)
     app = FastAPI(
         title="wsauth",
         openapi_url=None,

@@ -14,6 +14,7 @@ from wsauth.errors import ConfigurationError, Refused
 from wsauth.interfaces.clock import Clock
 from wsauth.services.connections.connections import new_id
 from wsauth.services.events import Bus
+from wsauth.services.throttling import Throttling
 from wsauth.services.users import PasswordRejected
 
 __all__ = ["NO_STORE", "Problems", "Unfit", "no_store"]
@@ -43,11 +44,13 @@ class Problems:
     Args:
         bus: takes an event for each.
         clock: tells the time.
+        throttling: says what may be wrong where a limit is reached.
     """
 
-    def __init__(self, bus: Bus, clock: Clock) -> None:
+    def __init__(self, bus: Bus, clock: Clock, throttling: Throttling) -> None:
         self._bus = bus
         self._clock = clock
+        self._throttling = throttling
 
     def install(self, app: FastAPI) -> None:
         """Answer every error of an application."""
@@ -96,6 +99,7 @@ class Problems:
         return Response(msgspec.json.encode(body), refusal.http_status, sent)
 
     def _tell(self, request: Request, refusal: Refusal) -> None:
+        address = request.client.host if request.client else ""
         refused = events.RequestRefused(
             at=self._clock.now(),
             code=refusal.code,
@@ -104,9 +108,10 @@ class Problems:
             mend=refusal.mend,
             method=request.method,
             path=request.url.path,
-            address=request.client.host if request.client else "",
+            address=address,
         )
         self._bus.publish(refused)
+        self._throttling.look_alike(refusal.mend, address, request.scope["headers"])
 
 
 def no_store(response: Response) -> None:

@@ -14,7 +14,7 @@ import msgspec
 from wsauth.core import events
 from wsauth.core.audit import LEFT_OUT, TABLE, Chain, Row, Sign, entry_of, name_of
 from wsauth.core.throttling import network_of
-from wsauth.errors import Refused
+from wsauth.errors import ConfigurationError, Refused
 from wsauth.interfaces.audit import AuditStore, Sink, pending
 from wsauth.interfaces.clock import Clock
 from wsauth.services.events import Bus
@@ -261,9 +261,14 @@ class LineSink:
     Args:
         path: of the file; `-` for standard output.
         command: standard output is that of a command, whose answer stands there: standard error is taken instead.
+
+    Raises:
+        ConfigurationError: what is there is no file, as a pipe whose reader may come late or never.
     """
 
     def __init__(self, path: str, *, command: bool = False) -> None:
+        if path != "-" and Path(path).exists() and not Path(path).is_file():
+            raise ConfigurationError(f'monitoring.audit_log: {path} is no regular file; "-" is standard output')
         self._path = path
         self._command = command
 

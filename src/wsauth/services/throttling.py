@@ -115,9 +115,10 @@ class Throttling:
         wait = connects.charge(key, self._clock.now())
         if not wait:
             return None
-        self._warn(address, headers)
         why = f"{key} has made {connects.rate} connections that did not authenticate"
-        return Refused("rate_limited", why, mend="limits.connect_per_address, limits.exempt", retry_after=wait)
+        refused = Refused("rate_limited", why, mend="limits.connect_per_address, limits.exempt", retry_after=wait)
+        self.look_alike(refused.mend, address, headers)
+        return refused
 
     def authenticated(self, address: str) -> None:
         """Give back what was charged on arrival."""
@@ -167,9 +168,11 @@ class Throttling:
             Refused("rate_limited", f"{identity} has asked for {_TICKETS} tickets", retry_after=wait) if wait else None
         )
 
-    def _warn(self, address: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Say once that all users look alike: the limit was reached by a peer that forwards for others."""
-        if not self._warned and any(name.lower() in _FORWARDED for name, _ in headers):
+    def look_alike(self, mend: str, address: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Say once that all users look alike: a limit on addresses was reached by a peer that forwards for others."""
+        if self._warned or "_per_address" not in mend:
+            return
+        if any(name.lower() in _FORWARDED for name, _ in headers):
             self._warned = True
             _log.warning(
                 "%s reached its limit and sends X-Forwarded-For: if it is your proxy, all its users count as one"

@@ -20,6 +20,7 @@ from wsauth.server.plane import Body
 from wsauth.server.problems import Problems, Unfit, no_store
 from wsauth.services import journal
 from wsauth.services.events import Bus
+from wsauth.services.throttling import DEFAULT, Throttling
 from wsauth.services.users import PasswordRejected
 from wsauth.testing import FakeClock
 
@@ -42,7 +43,7 @@ def answered(error: Refused, path: str = "/x", method: str = "GET") -> Response:
         "client": ("192.0.2.1", 1),
         "scheme": "http",
     }
-    return Problems(bus, FakeClock()).answer(Request(scope), error)
+    return Problems(bus, FakeClock(), Throttling(DEFAULT, FakeClock())).answer(Request(scope), error)
 
 
 def body(response: Response) -> dict[str, Any]:
@@ -110,7 +111,7 @@ async def client(caplog: pytest.LogCaptureFixture) -> AsyncGenerator[httpx2.Asyn
     bus = Bus()
     journal.subscribe(bus)
     app = FastAPI(openapi_url=None)
-    Problems(bus, FakeClock()).install(app)
+    Problems(bus, FakeClock(), Throttling(DEFAULT, FakeClock())).install(app)
 
     class Named(Body):
         name: str

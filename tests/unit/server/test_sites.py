@@ -17,6 +17,7 @@ from wsauth.core.origins import Origins
 from wsauth.server.problems import Problems
 from wsauth.server.sites import Sites
 from wsauth.services.events import Bus
+from wsauth.services.throttling import DEFAULT, Throttling
 from wsauth.testing import FakeClock
 
 OURS: Final = "https://app.example.com"
@@ -83,7 +84,8 @@ async def through(
         "query_string": b"token=never-shown",
         "headers": pairs,
     }
-    await Sites(answered, Origins(origins), Problems(bus, FakeClock()), forms)(scope, nothing, answered.send)
+    problems = Problems(bus, FakeClock(), Throttling(DEFAULT, FakeClock()))
+    await Sites(answered, Origins(origins), problems, forms)(scope, nothing, answered.send)
     return answered
 
 
@@ -201,7 +203,9 @@ async def test_what_is_no_request_passes() -> None:
     """A WebSocket is for the guard, which looks at its Origin itself."""
     answered = Answered()
     scope = {"type": "websocket", "headers": [(b"origin", EVIL.encode())]}
-    await Sites(answered, Origins([OURS]), Problems(Bus(), FakeClock()))(scope, nothing, answered.send)
+    await Sites(answered, Origins([OURS]), Problems(Bus(), FakeClock(), Throttling(DEFAULT, FakeClock())))(
+        scope, nothing, answered.send
+    )
     assert answered.passed
 
 

@@ -1,7 +1,9 @@
 """The trail writes what happens in its place, counts what is equal, and says what it could not keep (LG-09)."""
 
 import logging
+import os
 from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
 from threading import Event as Flag
 from time import monotonic, sleep
 
@@ -10,6 +12,7 @@ import pytest
 
 from wsauth.core import events
 from wsauth.core.audit import Head, Row, check
+from wsauth.errors import ConfigurationError
 from wsauth.services import audit
 from wsauth.services.audit import LineSink, Trail, read_lines
 from wsauth.services.events import Bus
@@ -171,3 +174,11 @@ def test_lines_are_read_back(tmp_path: object) -> None:
     rows = read_lines(path)
     assert [row.number for row in rows] == [1]
     assert check(rows, {"store": setting.store.kept[:1]}, SIGN) == []
+
+
+def test_only_a_file_can_be_appended_to(tmp_path: Path) -> None:
+    """A pipe, whose reader may come late or never, is refused at once, and so is a folder."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(ConfigurationError, match=r"monitoring\.audit_log: .* is no regular file"):
+            LineSink(str(path))

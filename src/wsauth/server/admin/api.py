@@ -23,7 +23,7 @@ __all__ = ["admin_api"]
 
 def admin_api(plane: Plane) -> ASGIApp:
     """Return the application that answers on the admin listener: HTTP, for programs, and nothing else."""
-    problems = Problems(plane.guard.bus, plane.guard.backend.clock)
+    problems = Problems(plane.guard.bus, plane.guard.backend.clock, plane.guard.throttling)
     app = FastAPI(
         title="wsauth",
         openapi_url=None,

@@ -220,7 +220,9 @@ class Connection:
         service, before = self._service, self.identity
         found = outcome if isinstance(outcome, Identity) else None
         if not isinstance(outcome, Identity):
-            outcome = service.throttling.failed(self.machine.about.address, question.credentials, outcome)
+            address = self.machine.about.address
+            outcome = service.throttling.failed(address, question.credentials, outcome)
+            service.throttling.look_alike(outcome.mend, address, self.machine.handshake.headers)
         if self.machine.state is not State.CLOSED:
             if found is not None:
                 outcome = self._admit(found, question.credentials)

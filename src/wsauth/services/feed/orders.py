@@ -20,7 +20,7 @@ _log = logging.getLogger("wsauth")
 _LIVE: Final = 5.0
 """Seconds without a beat after which a process counts as gone."""
 _LIST_KEPT: Final = 30.0
-_QUICKLY: Final = 0.5
+_QUICKLY: Final = 1.0
 """Seconds for a question that stands before an order: a process that is silent must not double its time."""
 _ISSUERS: Final = 1000
 """Issuers of one subject that are told apart."""
