@@ -12,8 +12,8 @@ from typing import get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from wsauth.settings.declarations import is_secret, kind, tables, toml
-from wsauth.settings.later import KEYS, TABLES
+from wsauth.settings.declarations import is_secret, kind, listed, tables, toml
+from wsauth.settings.later import KEYS
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "configuration.md"
 
@@ -59,7 +59,7 @@ def _head() -> Iterator[str]:
 
 def _tables() -> Iterator[str]:
     for name, field, model in tables():
-        yield f"## `{f'[[{name}]]' if name == 'routes' else f'[{name}]'}`\n"
+        yield f"## `{f'[[{name}]]' if listed(field.annotation) else f'[{name}]'}`\n"
         yield f"{_cell(field.description or '')}\n"
         for example in field.examples or ():
             yield "\n".join(["```toml", f"[{name}]", *(f"{key} = {toml(value)}" for key, value in example.items())])
@@ -109,9 +109,9 @@ def _from_files() -> Iterator[str]:
 
 def _later() -> Iterator[str]:
     yield "## Not in this release\n"
-    yield "wsauth refuses to start with these, so that nobody counts on them: the tables " + (
-        ", ".join(f"`{name}`" for name in TABLES)
-        + "; PostgreSQL; and these keys, unless they have the value that stands here:\n"
+    yield (
+        "wsauth refuses to start with these, so that nobody counts on them: PostgreSQL, and these keys, unless they "
+        "have the value that stands here:\n"
     )
     for table, keys in KEYS.items():
         listed = (f"`{name} = {toml(value)}`" for name, value in keys.items())

@@ -5,7 +5,7 @@ import pytest
 
 from tests.conformance_store.cast import LIMITS, NOW, alice, login
 from tests.conformance_store.reading import rows_of
-from wsauth.core.feed import Row, UserState
+from wsauth.core.feed import NewRow, Row, UserState
 from wsauth.core.sessions import SessionKind
 from wsauth.core.users import User
 from wsauth.errors import Refused
@@ -137,6 +137,17 @@ async def test_what_ends_logins_ends_them(store: Store, owner: User, member: Use
         assert not await store.sessions.end(session.id)
     assert await store.sessions.find(others.id, LIMITS, NOW) is not None
     assert not await store.sessions.open(login(owner))
+
+
+async def test_a_row_beside_the_end_of_logins_is_never_read_without_it(store: Store, owner: User) -> None:
+    """It is written just before in one transaction, so that an order's answer counts what either of them closed."""
+    more = NewRow(kind="subject", key="k", value={"until": NOW}, keep_until=NOW + 9)
+    assert await store.users.end_logins("nobody", order="o-1", before=more) is None
+    assert [row.kind for row in await rows_of(store)][-1] == "user"
+    assert await store.users.end_logins("alice", order="o-2", before=more) is not None
+    before, row = (await rows_of(store))[-2:]
+    assert (before.kind, row.kind, row.order) == ("subject", "user", "o-2")
+    assert (before.seq, before.at) == (row.seq - 1, row.at)
 
 
 async def test_a_password_is_changed(store: Store, owner: User) -> None:

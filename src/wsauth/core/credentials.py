@@ -1,6 +1,6 @@
 """What somebody presented, and where it was found. The secret hides in `repr` and cannot be pickled."""
 
-from typing import Final, Literal, NoReturn
+from typing import Any, Final, Literal, NoReturn
 
 from wsauth.core.certificates import Certificate
 
@@ -47,6 +47,7 @@ class Credentials:
         address: where they came from, as far as it is known; empty if not.
         device: the cookie by which our server knows a device again, or empty.
         lasting: a connection will stand on them, so that a password may open a session.
+        rechecking: the verifier that took them and will ask about them again, if there is one.
     """
 
     __slots__ = (
@@ -57,6 +58,7 @@ class Credentials:
         "kind",
         "lasting",
         "proof",
+        "rechecking",
         "secret",
         "source",
         "username",
@@ -83,6 +85,7 @@ class Credentials:
         self.address = ""
         self.device = ""
         self.lasting = False
+        self.rechecking: Any = None
 
     def __repr__(self) -> str:
         return f"Credentials({self.kind!r}, source={self.source!r}, secret=<hidden>)"

@@ -41,6 +41,17 @@ def seconds(value: str | float, name: str) -> float:
     return float(value)
 
 
+def needed(value: str | float, name: str) -> float:
+    """Return a duration in seconds that cannot be off.
+
+    Raises:
+        ConfigurationError: it is no duration, or off.
+    """
+    if not (duration := seconds(value, name)):
+        raise ConfigurationError(f'{name} cannot be off: write {name}="10s"')
+    return duration
+
+
 def size(value: str | int, name: str) -> int:
     """Return a size in bytes; 0 is off.
 

@@ -159,11 +159,10 @@ class Backend:
         async def write(order: str) -> None:
             if store is not None and session_id is not None and await store.sessions.end(session_id, order=order):
                 return
-            if store is not None and issuer == OWN_ISSUER and subject is not None:
-                # Whatever was issued to that name before there was such a user is dead before the order is answered.
-                await self.feed.publish([row(None)])
-                if await store.users.end_logins(subject, order=order) is not None:
-                    return
+            # Whatever was issued to that name before there was such a user is dead before the order is answered.
+            users = store.users if store is not None and issuer == OWN_ISSUER else None
+            if users and subject is not None and await users.end_logins(subject, order=order, before=row(None)):
+                return
             await self.feed.publish([row(order)])
 
         with recording(event):

@@ -18,10 +18,11 @@ from wsauth.core.origins import Origins
 from wsauth.core.permissions import Roles
 from wsauth.core.routes import Policy, Routes
 from wsauth.core.sessions import Limits
+from wsauth.core.units import needed
 from wsauth.core.webhooks import Webhook
 from wsauth.errors import ConfigurationError, Refused
 from wsauth.guard.backend import Backend
-from wsauth.guard.route import ELSEWHERE, PolicyKeys, Route, RouteKeys, needed, policy_of
+from wsauth.guard.route import ELSEWHERE, PolicyKeys, Route, RouteKeys, policy_of
 from wsauth.guard.watch import Watch
 from wsauth.integrations.asgi import logs
 from wsauth.integrations.asgi.coverage import unguarded
@@ -103,10 +104,10 @@ class Guard:
         self.cookies = frozenset(c for c in (getattr(v, "cookie", "") for v in self.verifiers) if c)
         self.bus = backend.bus
         journal.subscribe(self.bus)
-        ttl = needed("access_ttl", access_ttl)
+        ttl = needed(access_ttl, "access_ttl")
         limits = local.limits if local is not None else Limits(access=ttl, idle=inf, absolute=inf, grace=0.0)
         self._tickets = SignedTickets(
-            backend.tickets, backend.key_file, limits, backend.clock, needed("ticket_ttl", ticket_ttl)
+            backend.tickets, backend.key_file, limits, backend.clock, needed(ticket_ttl, "ticket_ttl")
         )
         self.authentication = Authentication(self.verifiers, self._tickets)
         self.throttling = Throttling(allowances, backend.clock)

@@ -9,10 +9,10 @@ from wsauth.core.certificates import CERTIFICATE_SUBJECTS, CertificateSubject
 from wsauth.core.credentials import SOURCES
 from wsauth.core.origins import Origins
 from wsauth.core.routes import OnRightsChange, Policy, Refusals
-from wsauth.core.units import seconds, size
+from wsauth.core.units import needed, seconds, size
 from wsauth.errors import ConfigurationError
 
-__all__ = ["ELSEWHERE", "PolicyKeys", "Route", "RouteKeys", "needed", "policy_of"]
+__all__ = ["ELSEWHERE", "PolicyKeys", "Route", "RouteKeys", "policy_of"]
 
 _log = logging.getLogger("wsauth")
 
@@ -76,17 +76,6 @@ def policy_of(path: str, keys: RouteKeys, access_ttl: float) -> Policy:
     return Policy(path=path, access_ttl=access_ttl, **parsed)
 
 
-def needed(name: str, value: Any) -> float:
-    """Read a duration that cannot be off.
-
-    Raises:
-        ConfigurationError: it is no duration, or off.
-    """
-    if not (duration := seconds(value, name)):
-        raise ConfigurationError(f'{name} cannot be off: write {name}="10s"')
-    return duration
-
-
 def _names(name: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, str) or not all(isinstance(entry, str) for entry in value):
         raise ConfigurationError(f'{name} is a list of names: write {name}=["…"]')
@@ -147,7 +136,7 @@ _READ: Final[dict[str, Callable[[str, Any], Any]]] = {
     "require": _require,
     "anonymous": _truth,
     "subprotocols": _names,
-    "auth_timeout": needed,
+    "auth_timeout": lambda name, value: needed(value, name),
     "auth_attempts": _attempts,
     "grace": lambda name, value: seconds(value, name),
     "max_connection_age": lambda name, value: seconds(value, name) or inf,

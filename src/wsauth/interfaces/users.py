@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from wsauth.core.feed import NewRow
 from wsauth.core.users import User
 
 __all__ = ["UserStore"]
@@ -76,8 +77,14 @@ class UserStore(Protocol):
     async def set_disabled(self, username: str, disabled: bool, *, order: str | None = None) -> User | None:
         """Disable a user, which ends every login, or enable them again."""
 
-    async def end_logins(self, username: str, *, order: str | None = None) -> User | None:
-        """End every session and token of a user."""
+    async def end_logins(self, username: str, *, order: str | None = None, before: NewRow | None = None) -> User | None:
+        """End every session and token of a user.
+
+        Args:
+            username: whose.
+            order: of the feed row.
+            before: a row that is written just before, in the same transaction: whoever reads one reads both.
+        """
 
     async def remove(self, username: str, *, order: str | None = None) -> bool:
         """Remove a user, which ends every login; tells whether there was one."""

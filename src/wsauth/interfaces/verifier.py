@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 from wsauth.core.credentials import Credentials
 from wsauth.core.identity import Identity
 
-__all__ = ["MustWait", "Prompt", "Recalling", "Verifier"]
+__all__ = ["MustWait", "Prompt", "Recalling", "Rechecking", "Verifier"]
 
 
 @runtime_checkable
@@ -43,4 +43,19 @@ class Prompt(Protocol):
         Raises:
             Refused: they are this verifier's and they are bad.
             MustWait: something has to be fetched or looked up first.
+        """
+
+
+@runtime_checkable
+class Rechecking(Protocol):
+    """Be a verifier that asks somebody, and asks again while a connection stands on the answer.
+
+    The identity that `Verifier.verify` returns ends when it must have been asked again.
+    """
+
+    async def recheck(self, credentials: Credentials) -> Identity:
+        """Return whose they are now.
+
+        Raises:
+            Refused: they are good no more (`token_revoked`, `session_revoked`), or `unavailable`: nobody answered.
         """

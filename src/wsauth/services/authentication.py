@@ -2,14 +2,14 @@
 
 import logging
 import traceback
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from itertools import takewhile
 
 from wsauth.core.credentials import Credentials, Kind
 from wsauth.core.identity import Identity
 from wsauth.errors import Refused
 from wsauth.interfaces.tickets import Tickets
-from wsauth.interfaces.verifier import Prompt, Recalling, Verifier
+from wsauth.interfaces.verifier import Prompt, Recalling, Rechecking, Verifier
 
 __all__ = ["Authentication"]
 
@@ -81,15 +81,29 @@ class Authentication:
         for verifier in self._verifiers:
             if credentials.cookie and getattr(verifier, "cookie", "") != credentials.cookie:
                 continue
-            identity = await self._ask(verifier, credentials)
+            identity = await self._answer(verifier, verifier.verify(credentials))
             if identity is not None:
+                if isinstance(verifier, Rechecking):
+                    credentials.rechecking = verifier
                 return identity
         raise _nobodys(credentials.kind)
 
-    async def _ask(self, verifier: Verifier, credentials: Credentials) -> Identity | None:
+    async def recheck(self, credentials: Credentials) -> Identity:
+        """Return whose credentials they are now, that their verifier took before.
+
+        Raises:
+            Refused: they are good no more, or nobody says so (`unavailable`).
+        """
+        verifier: Rechecking = credentials.rechecking
+        identity = await self._answer(verifier, verifier.recheck(credentials))
+        if identity is None:
+            raise Refused("token_revoked", f"{type(verifier).__name__} takes it no more")
+        return identity
+
+    async def _answer(self, verifier: Verifier | Rechecking, answering: Awaitable[object]) -> Identity | None:
         name = type(verifier).__name__
         try:
-            identity: object = await verifier.verify(credentials)
+            identity = await answering
         except Refused:
             raise
         except Exception as error:  # noqa: BLE001  a verifier is anybody's code, and its failure lets nobody in

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Final
 
-from wsauth.settings.declarations import tables, toml, written
+from wsauth.settings.declarations import listed, tables, toml, written
 
 __all__ = ["template"]
 
@@ -25,7 +25,7 @@ def _lines() -> Iterator[str]:
     for name, field, model in tables():
         yield ""
         yield from _prose(field.description or "")
-        yield "# [[routes]]" if name == "routes" else f"[{name}]"
+        yield f"# [[{name}]]" if listed(field.annotation) else f"[{name}]"
         for example in field.examples or ():
             yield from (f"##     {key} = {toml(value)}" for key, value in example.items())
         for key, declared in model.model_fields.items() if model else ():

@@ -5,20 +5,25 @@ from typing import Any, Final
 
 from wsauth.settings.sources import Place, Problem, dotted
 
-__all__ = ["KEYS", "TABLES", "VALUES", "default_of", "settle"]
-
-TABLES: Final = ("issuers",)
+__all__ = ["KEYS", "LATER", "VALUES", "default_of", "settle"]
 
 KEYS: Final[dict[str, dict[str, Any]]] = {
     "store": {"shared": ""},
     "routes": {"token_in_every_message": False, "message_rules": ""},
+    "issuers": {
+        "sign_in": "",
+        "authorization_url": "",
+        "token_url": "",
+        "userinfo_url": "",
+        "scopes": ["openid", "profile", "email"],
+    },
 }
 """Table → key → the default, which is taken and changes nothing; every other value is refused."""
 
 VALUES: Final = {("store", "url"): ("postgresql:", "postgresql+", "postgres:")}
 """Table and key → how values begin that come later."""
 
-_LATER: Final = "comes in a later release of wsauth"
+LATER: Final = "comes in a later release of wsauth"
 
 
 def default_of(table: str, key: str) -> Any:
@@ -32,9 +37,6 @@ def settle(data: dict[str, Any]) -> None:
     Raises:
         Problem: something is asked for that comes later.
     """
-    for name in TABLES:
-        if name in data:
-            raise Problem((name,), f"`{name}` {_LATER}; remove it")
     for name in {*KEYS, *(table for table, _ in VALUES)}:
         for place, table in _entries(name, data.get(name)):
             _settle(place, table)
@@ -53,7 +55,7 @@ def _settle(place: Place, table: dict[str, Any]) -> None:
         if key in table:
             value = table.pop(key)
             if value != default or type(value) is not type(default):
-                raise Problem((*place, key), f"`{dotted((*place, key))}` {_LATER}; remove it")
+                raise Problem((*place, key), f"`{dotted((*place, key))}` {LATER}; remove it")
     for key, value in table.items():
         _refuse_values((*place, key), VALUES.get((name, key), ()), value)
 
@@ -61,4 +63,4 @@ def _settle(place: Place, table: dict[str, Any]) -> None:
 def _refuse_values(place: Place, beginnings: tuple[str, ...], value: Any) -> None:
     for beginning in beginnings:
         if isinstance(value, str) and value.startswith(beginning):
-            raise Problem(place, f'{dotted(place)} with {beginning!r} {_LATER}; write url = "sqlite:///wsauth.db"')
+            raise Problem(place, f'{dotted(place)} with {beginning!r} {LATER}; write url = "sqlite:///wsauth.db"')

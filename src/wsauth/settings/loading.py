@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from wsauth.errors import ConfigurationError
-from wsauth.settings.declarations import tables
+from wsauth.settings.declarations import listed, tables
 from wsauth.settings.environment import overlay, override
 from wsauth.settings.later import settle
 from wsauth.settings.safety import refuse
@@ -74,7 +74,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _validated(data: dict[str, Any], folder: Path) -> Settings:
-    empty: dict[str, Any] = {name: {} for name, _, model in tables() if model and name != "routes"}
+    empty: dict[str, Any] = {name: {} for name, field, model in tables() if model and not listed(field.annotation)}
     try:
         return Settings.model_validate(empty | data, context={"folder": folder})
     except ValidationError as error:

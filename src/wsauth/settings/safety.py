@@ -2,15 +2,24 @@
 
 import ssl
 from collections.abc import Iterator
+from typing import Final
 
 from wsauth.core.feed import KEPT
 from wsauth.core.origins import ANY
+from wsauth.settings.later import LATER
 from wsauth.settings.server import is_loopback
 from wsauth.settings.settings import Settings
 from wsauth.settings.sources import Place, Problem, dotted
 from wsauth.settings.upstreams import path_of
 
 __all__ = ["refuse"]
+
+_UNWRITTEN: Final = {
+    "jwt": ("issuer", "audience"),
+    "introspection": ("issuer", "audience", "url", "client_id", "client_secret"),
+    "http": ("url",),
+}
+"""Kind of an issuer -> the keys without which there is none."""
 
 
 def refuse(settings: Settings) -> None:
@@ -19,7 +28,7 @@ def refuse(settings: Settings) -> None:
     Raises:
         Problem: the first of them.
     """
-    for check in (_tls, _exposed, _admin, _origins, _certificates, _upstreams, _passwords, _tokens):
+    for check in (_tls, _exposed, _admin, _origins, _certificates, _issuers, _upstreams, _passwords, _tokens):
         for found in check(settings):
             raise found
 
@@ -128,6 +137,22 @@ def _certificates(settings: Settings) -> Iterator[Problem]:
                 f'routes[{at}].sources has "certificate", and nobody is asked for one: write server.tls_client_ca, or '
                 'leave "certificate" out',
             )
+
+
+def _issuers(settings: Settings) -> Iterator[Problem]:
+    names: set[str] = set()
+    for at, issuer in enumerate(settings.issuers):
+        place: Place = ("issuers", at)
+        if issuer.named in names:
+            yield Problem((*place, "name"), f"{dotted(place)}.name: there is another {issuer.named!r}; write a name")
+        names.add(issuer.named)
+        for key in _UNWRITTEN[issuer.kind]:
+            if getattr(issuer, key) == "":
+                off = ", or false, which does not check it" if key in ("issuer", "audience") else ""
+                text = f"{dotted((*place, key))} is missing; kind {issuer.kind!r} needs it: write it{off}"
+                yield Problem((*place, key), text)
+        if issuer.kind == "jwt" and issuer.client_id:
+            yield Problem((*place, "client_id"), f"{dotted(place)}.client_id: signing in {LATER}; remove it")
 
 
 def _upstreams(settings: Settings) -> Iterator[Problem]:

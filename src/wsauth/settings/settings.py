@@ -9,6 +9,7 @@ from wsauth.core.origins import Origins
 from wsauth.core.routes import Policy
 from wsauth.core.routes import Routes as _Routes
 from wsauth.settings.admin import Admin
+from wsauth.settings.issuers import Issuer
 from wsauth.settings.keys import Kind, Table, key
 from wsauth.settings.limits import Limits
 from wsauth.settings.login import Login
@@ -49,6 +50,9 @@ class Settings(Table):
     server: Server = _table(Server, "What listens, under which name, and who may come.")
     store: Store = _table(Store, "Where users, sessions and keys are kept.")
     tokens: Tokens = _table(Tokens, "What wsauth itself issues.")
+    issuers: Annotated[tuple[Issuer, ...], Kind("list of tables")] = key(
+        (), "Somebody else's logins; any number of them. What each key is for stands in how-to/issuers."
+    )
     roles: Roles = Field(
         default_factory=dict,
         description='Role -> permissions. "*" stands for one segment, "**" for the rest. What begins with wsauth: '

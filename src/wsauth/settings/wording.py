@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic_core import ErrorDetails
 
 from wsauth.settings.declarations import field_at, is_secret, key_at, kind, known, toml, written
-from wsauth.settings.later import KEYS, TABLES
+from wsauth.settings.later import KEYS
 from wsauth.settings.sources import Inside, Place, Problem, dotted
 
 __all__ = ["problem"]
@@ -31,7 +31,7 @@ def _inside(error: ErrorDetails) -> Place:
 def _unknown(place: Place, _: ErrorDetails) -> str:
     outer, name = place[:-1], str(place[-1])
     where = f"[{dotted(outer)}]" if outer else "the configuration"
-    names = [*known(outer), *KEYS.get(str(place[0]), ())] if outer else [*known(()), *TABLES]
+    names = [*known(outer), *KEYS.get(str(place[0]), ())] if outer else [*known(())]
     near = difflib.get_close_matches(name, names, n=1)
     mend = f"did you mean {dotted((*outer, near[0]))}?" if near else f"remove it, or write one of {', '.join(names)}"
     return f"{toml(name[:_SHOWN])} is not a key of {where}; {mend}"

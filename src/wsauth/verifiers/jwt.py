@@ -1,18 +1,17 @@
 """Judge JSON Web Tokens (RFC 7519) that one issuer signed, as RFC 8725 and RFC 9068 ask."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from wsauth.core import units
 from wsauth.core.credentials import Credentials
-from wsauth.core.identity import OWN_ISSUER, Identity
-from wsauth.core.tokens.claims import Expectations, identify
-from wsauth.core.tokens.envelope import Envelope, folded_type, open_envelope, shown
+from wsauth.core.identity import Identity
+from wsauth.core.tokens.claims import identify
+from wsauth.core.tokens.envelope import Envelope, open_envelope, shown
+from wsauth.core.tokens.expecting import expectations, names_in
 from wsauth.core.tokens.keys import ASYMMETRIC, SUPPORTED
 from wsauth.core.tokens.keysets import KeySet
-from wsauth.core.tokens.rights import role_map
 from wsauth.core.tokens.verified import LIFETIME, VerifiedTokens
 from wsauth.errors import ConfigurationError, Refused
 from wsauth.interfaces.clock import Clock
@@ -22,8 +21,6 @@ from wsauth.services.keys.configured import keys_of_jwks, keys_of_pem, keys_of_s
 from wsauth.services.keys.keysets import Keys, RemoteKeys
 
 __all__ = ["JWTVerifier"]
-
-_MAX_LEEWAY: Final = 60.0
 
 _log = logging.getLogger("wsauth")
 
@@ -85,27 +82,23 @@ class JWTVerifier:
         name: str = "",
         clock: Clock | None = None,
     ) -> None:
-        self.issuer = _issuer(issuer)
         self.cookie = cookie
-        self.name = name or "jwt"
-        if self.name == OWN_ISSUER:
-            raise ConfigurationError(f'name: "{OWN_ISSUER}" is the issuer of wsauth\'s own users')
-        self.leeway = _leeway(leeway)
-        self.max_ttl = units.seconds(max_ttl, "max_ttl")
         self.clock: Clock = SystemClock() if clock is None else clock
-        self.expected = Expectations(
-            issuer=self.issuer,
-            name=self.name,
-            audience=_audience(audience),
-            token_types=_token_types(token_types),
-            required_claims=dict(required_claims or {}),
-            leeway=self.leeway,
-            max_ttl=self.max_ttl,
+        self.expected = expectations(
+            issuer=issuer,
+            name=name or "jwt",
+            audience=audience,
+            token_types=token_types,
+            required_claims=required_claims,
+            leeway=leeway,
+            max_ttl=max_ttl,
             subject_claim=subject_claim,
             roles_claim=roles_claim,
             permissions_claim=permissions_claim,
-            roles=role_map(roles or {}),
+            roles=roles,
         )
+        self.issuer, self.name = self.expected.issuer, self.expected.name
+        self.leeway, self.max_ttl = self.expected.leeway, self.expected.max_ttl
         self.algorithms = _algorithms(algorithms)
         self._verified = VerifiedTokens()
         self._keys = self._source(jwks_url, jwks, public_key, secret)
@@ -242,50 +235,11 @@ class JWTVerifier:
             _log.warning("%r: audience=None: tokens made for other services are accepted here", self)
 
 
-def _issuer(issuer: object) -> str | None:
-    if issuer is None or issuer is False:
-        return None
-    if not isinstance(issuer, str) or not issuer:
-        raise ConfigurationError('issuer: write the exact `iss`, "https://…", or None (false) to not check it')
-    if issuer == OWN_ISSUER:
-        raise ConfigurationError(f'issuer: "{OWN_ISSUER}" is the issuer of wsauth\'s own users')
-    return issuer
-
-
-def _audience(audience: object) -> frozenset[str]:
-    if audience is None or audience is False:
-        return frozenset()
-    if not isinstance(audience, Collection) or not audience:
-        raise ConfigurationError("audience: write a name, a list of names, or None (false) to not check it")
-    return frozenset(_names(audience, "audience"))
-
-
-def _token_types(types: str | Sequence[str]) -> frozenset[str]:
-    names = _names(types, "token_types")
-    if not names:
-        raise ConfigurationError('token_types: write at least one typ; ["at+jwt", "JWT"] is the default')
-    return frozenset(folded_type(each) for each in names)
-
-
-def _leeway(leeway: str | float) -> float:
-    value = units.seconds(leeway, "leeway")
-    if value > _MAX_LEEWAY:
-        raise ConfigurationError(f'leeway = {leeway!r} is more than 60 s: set the clocks right, and write "30s"')
-    return value
-
-
 def _algorithms(algorithms: str | Sequence[str]) -> tuple[str, ...]:
-    names = _names(algorithms, "algorithms") or SUPPORTED
+    names = names_in(algorithms, "algorithms") or SUPPORTED
     for name in names:
         if name not in SUPPORTED:
             raise ConfigurationError(f"algorithms: {name!r} is not one of {', '.join(SUPPORTED)}")
-    return names
-
-
-def _names(value: Collection[str], name: str) -> tuple[str, ...]:
-    names = (value,) if isinstance(value, str) else tuple(value)
-    if not all(isinstance(each, str) and each for each in names):
-        raise ConfigurationError(f"{name}: write a list of names")
     return names
 
 

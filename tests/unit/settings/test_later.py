@@ -6,9 +6,11 @@ from tests.unit.settings.reading import Folder
 from wsauth.settings.declarations import toml
 from wsauth.settings.later import KEYS
 
+LISTS = {"routes": 'upstream = "echo"', "issuers": 'issuer = "https://i.example"\naudience = "chat"'}
+
 
 def _file(table: str, line: str) -> str:
-    return f'[[routes]]\nupstream = "echo"\n{line}' if table == "routes" else f"[{table}]\n{line}"
+    return f"[[{table}]]\n{LISTS[table]}\n{line}" if table in LISTS else f"[{table}]\n{line}"
 
 
 EVERY = [(table, key) for table, keys in KEYS.items() for key in keys]
@@ -18,7 +20,7 @@ EVERY = [(table, key) for table, keys in KEYS.items() for key in keys]
 def test_a_key_of_later_is_refused_with_any_other_value(folder: Folder, table: str, key: str) -> None:
     """Nobody believes in a protection that is not there."""
     line = folder.refused(_file(table, f'{key} = "something"'))
-    place = f"routes[0].{key}" if table == "routes" else f"{table}.{key}"
+    place = f"{table}[0].{key}" if table in LISTS else f"{table}.{key}"
     assert line == f"{folder.file}: `{place}` comes in a later release of wsauth; remove it"
 
 
@@ -38,13 +40,12 @@ def test_a_number_is_not_a_truth_value(folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[[issuers]]\nname = 'x'", "`issuers` comes in a later release of wsauth; remove it"),
         ("[store]\nurl = 'postgresql://db/x'", "store.url with 'postgresql:' comes in a later release of wsauth"),
         ("[store]\nurl = 'postgresql+psycopg://db/x'", "store.url with 'postgresql+' comes in a later release"),
     ],
 )
 def test_features_of_later_are_refused(folder: Folder, text: str, said: str) -> None:
-    """Tables and values say so too."""
+    """Values say so too."""
     assert folder.refused(text).startswith(f"{folder.file}: {said}")
 
 

@@ -14,7 +14,7 @@ from wsauth.core.tokens.envelope import Envelope, shown
 from wsauth.core.tokens.rights import RoleMap, at, permissions_in, roles_in
 from wsauth.errors import Refused
 
-__all__ = ["Expectations", "identify"]
+__all__ = ["Expectations", "identify", "identify_answer"]
 
 _LATEST: Final = 253402300800  # the year 10000; a time in milliseconds is beyond it
 _SOMEBODY_ELSES: Final = ("events", "cnf")
@@ -51,8 +51,28 @@ def identify(envelope: Envelope, expected: Expectations, now: float) -> Identity
     Raises:
         Refused: `token_expired` when the only thing wrong with it is its age, else `token_invalid`.
     """
-    claims = envelope.claims
-    _check_kind(envelope, expected)
+    _check_type(envelope, expected)
+    if "exp" not in envelope.claims:
+        raise _invalid("the token has no exp: a token that never ends is not accepted")
+    return _identity(envelope.claims, expected, now)
+
+
+def identify_answer(claims: Mapping[str, Any], expected: Expectations, now: float) -> Identity:
+    """Return who the issuer says an active token speaks of (RFC 7662 section 2.2).
+
+    `iss` and `exp` may be missing in the answer: it is the issuer's own, and it will be asked again. The audience may
+    not, where one is expected.
+
+    Raises:
+        Refused: as `identify`.
+    """
+    if expected.issuer is not None and "iss" not in claims:
+        claims = {**claims, "iss": expected.issuer}
+    return _identity(claims, expected, now)
+
+
+def _identity(claims: Mapping[str, Any], expected: Expectations, now: float) -> Identity:
+    _check_bound(claims, expected)
     _check_parties(claims, expected)
     _check_required(claims, expected.required_claims)
     subject = at(claims, expected.subject_claim)
@@ -76,11 +96,14 @@ def identify(envelope: Envelope, expected: Expectations, now: float) -> Identity
     )
 
 
-def _check_kind(envelope: Envelope, expected: Expectations) -> None:
+def _check_type(envelope: Envelope, expected: Expectations) -> None:
     if envelope.type not in expected.token_types:
         raise _invalid(f"the token's typ is {shown(envelope.type)}, which is not in token_types")
+
+
+def _check_bound(claims: Mapping[str, Any], expected: Expectations) -> None:
     for name in _SOMEBODY_ELSES:
-        if name in envelope.claims and name not in expected.required_claims:
+        if name in claims and name not in expected.required_claims:
             raise _invalid(f"the token has {name!r}: it is not a bearer's access token")
 
 
@@ -108,14 +131,14 @@ def _check_required(claims: Mapping[str, Any], required: Mapping[str, Any]) -> N
             raise _invalid(f"the token's {path} is not what required_claims asks for")
 
 
-def _check_time(claims: Mapping[str, Any], expected: Expectations, now: float) -> float:
+def _check_time(claims: Mapping[str, Any], expected: Expectations, now: float) -> float | None:
     expires = _moment(claims, "exp")
-    if expires is None:
-        raise _invalid("the token has no exp: a token that never ends is not accepted")
     issued = _moment(claims, "iat")
     for name, moment in (("nbf", _moment(claims, "nbf")), ("iat", issued)):
         if moment is not None and moment > now + expected.leeway:
             raise _invalid(f"the token's {name} is in the future, by more than the leeway")
+    if expires is None:
+        return None
     if expected.max_ttl and expires - (now if issued is None else issued) > expected.max_ttl:
         raise Refused(
             "token_invalid",

@@ -19,6 +19,7 @@ from wsauth.errors import ConfigurationError, PermissionDenied, Refused
 from wsauth.interfaces.transport import Transport
 from wsauth.services.connections.deadlines import Deadline
 from wsauth.services.connections.pacing import Pace
+from wsauth.services.connections.rechecks import Recheck
 from wsauth.services.throttling import SLOW
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Connection:
         id: a handle of 32 hexadecimal digits; it opens nothing.
         taken: messages the application has received from a client that speaks wsauth.
         charged: its address was charged, and gets that back when it authenticates.
+        recheck: the questions about the credentials that the lease stands on, where somebody is asked about them.
     """
 
     __slots__ = (
@@ -53,6 +55,7 @@ class Connection:
         "id",
         "indexed_as",
         "machine",
+        "recheck",
         "taken",
     )
 
@@ -63,6 +66,7 @@ class Connection:
         self.charged = False
         self.deadline: Deadline | None = None
         self.indexed_as: Identity | None = None
+        self.recheck: Recheck | None = None
         self._service = service
         self._transport = transport
         self._origin = machine.handshake.origin
@@ -227,6 +231,8 @@ class Connection:
             if found is not None:
                 outcome = self._admit(found, question.credentials)
             self.perform(self.machine.answered(question.number, outcome, service.clock.now()))
+            if found is not None and outcome is self.identity:
+                self._stand_on(question.credentials)
             self._index_lease()
         if service.on_stray is not None:
             for identity in (before, found):
@@ -238,6 +244,21 @@ class Connection:
         service.index(self, identity)
         crowded = service.crowded(identity) if self.machine.lease is None else None
         return crowded or required_change(identity) or service.admit(identity, credentials)
+
+    def _stand_on(self, credentials: Credentials) -> None:
+        """Ask again about the credentials that the lease comes from now, where somebody was asked about them."""
+        if self.recheck is not None:
+            self.recheck.stop()
+        self.recheck = Recheck(self, credentials, self._service) if credentials.rechecking is not None else None
+
+    def rechecked(self, identity: Identity) -> None:
+        """Take what is known anew of whoever holds the lease."""
+        if identity.key != self.identity.key:
+            self.end(Refused("token_revoked", f"it is {identity}'s now, and was {self.identity}'s"))
+            return
+        self.rights_changed(identity)
+        if identity.expires_at is not None:
+            self.extended(identity.expires_at)
 
     def _index_lease(self) -> None:
         """Be found as whose the lease is, which is not always whose the last credential was."""
@@ -252,6 +273,8 @@ class Connection:
                 service.throttling.authenticated(self.machine.about.address)
             if service.on_lease is not None and lease is not None:
                 service.on_lease(self)
+            if self.recheck is not None and lease is not None:
+                self.recheck.plan(lease)
 
     def pace(self, go_on: Callable[[], None]) -> Pace | None:
         """Return what says when the client's messages may be read, or `None` where they always may.

@@ -257,6 +257,8 @@ class Connections:
             self.refusing.discard(connection)
             self.waiting.discard(connection)
             self.deadlines.set(connection, inf)
+            if connection.recheck is not None:
+                connection.recheck.stop()
             if self.on_gone is not None:
                 self.on_gone(connection)
 

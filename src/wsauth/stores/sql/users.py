@@ -159,9 +159,9 @@ class SQLUsers:
 
         return await self._engine.write(work)
 
-    async def end_logins(self, username: str, *, order: str | None = None) -> User | None:
-        """End every session and token of a user."""
-        return await self._end(username, {}, order)
+    async def end_logins(self, username: str, *, order: str | None = None, before: NewRow | None = None) -> User | None:
+        """End every session and token of a user, and write a row just before that says more."""
+        return await self._end(username, {}, order, before)
 
     async def remove(self, username: str, *, order: str | None = None) -> bool:
         """Remove a user, which ends every login; tells whether there was one."""
@@ -176,11 +176,15 @@ class SQLUsers:
 
         return await self._engine.write(work)
 
-    async def _end(self, username: str, changes: Mapping[str, Any], order: str | None) -> User | None:
+    async def _end(
+        self, username: str, changes: Mapping[str, Any], order: str | None, before: NewRow | None = None
+    ) -> User | None:
         def work(transaction: Transaction) -> User | None:
             user = _find(transaction, username)
             if user is None:
                 return None
+            if before is not None:
+                write_row(transaction, before, time_of(transaction))
             return _end_logins(
                 transaction,
                 msgspec.structs.replace(user, disabled=user.disabled or "disabled" in changes),

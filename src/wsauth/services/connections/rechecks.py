@@ -1,0 +1,87 @@
+"""Ask again about the credentials that a lease stands on, before it ends (CONTRACT section 6, the table of leases)."""
+
+import asyncio
+from math import inf
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+from wsauth.core.credentials import Credentials
+from wsauth.core.identity import Identity
+from wsauth.core.lease import Lease, warn_at
+from wsauth.core.protocol.states import State
+from wsauth.errors import Refused
+from wsauth.services.connections.deadlines import Deadline
+
+if TYPE_CHECKING:
+    from wsauth.services.connections.connection import Connection
+    from wsauth.services.connections.connections import Connections
+
+__all__ = ["Recheck"]
+
+_LEAST: Final = 2.5
+"""Seconds before its end at which the shortest lease is asked about, at the latest."""
+_AGAIN: Final = 2.0
+"""Seconds between two questions that nobody answers, at least; twice that at most."""
+_WAITING: Final = ("unavailable", "draining")
+
+_random = Random()  # noqa: S311  spreads questions
+
+
+class Recheck:
+    """Be the questions about one connection's credentials.
+
+    Those who came together are asked about one after another: each at a moment of its own, well before the client
+    would be told that the end is near. While nobody answers, the lease runs to its end, and is no longer for that.
+
+    Args:
+        connection: stands on the credentials.
+        credentials: that were presented.
+        service: of the connection.
+    """
+
+    __slots__ = ("_asking", "_connection", "_credentials", "_ends_at", "_service", "deadline")
+
+    def __init__(self, connection: "Connection", credentials: Credentials, service: "Connections") -> None:
+        self.deadline: Deadline | None = None
+        self._connection = connection
+        self._credentials = credentials
+        self._service = service
+        self._ends_at = -inf
+        self._asking: asyncio.Task[None] | None = None
+
+    def plan(self, lease: Lease) -> None:
+        """Ask before this lease ends, unless the question before did not make it longer."""
+        if not self._ends_at < lease.ends_at < inf:
+            return
+        self._ends_at = lease.ends_at
+        ahead = max(_LEAST, 1.5 * (lease.ends_at - warn_at(lease)))
+        self._service.deadlines.set(self, lease.ends_at - ahead * (1 + _random.random()))
+
+    def stop(self) -> None:
+        """Ask no more."""
+        self._service.deadlines.set(self, inf)
+        if self._asking is not None:
+            self._asking.cancel()
+
+    def wake(self, now: float) -> None:
+        """Ask."""
+        self._asking = asyncio.ensure_future(self._ask())
+
+    async def _ask(self) -> None:
+        known = await self._known()
+        self._asking = None
+        if self._connection.machine.state in (State.CLOSING, State.CLOSED):
+            return
+        if not isinstance(known, Refused):
+            self._connection.rechecked(known)
+        elif known.code in _WAITING:
+            self._service.deadlines.set(self, self._service.clock.now() + _AGAIN * (1 + _random.random()))
+        else:
+            self._connection.end(known)
+
+    async def _known(self) -> Identity | Refused:
+        service, credentials = self._service, self._credentials
+        try:
+            return service.admit(await service.authentication.recheck(credentials), credentials)
+        except Refused as error:
+            return error.as_value()

@@ -1,0 +1,108 @@
+"""`[[issuers]]`: somebody else's logins."""
+
+import re
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BeforeValidator
+
+from wsauth.core.identity import OWN_ISSUER
+from wsauth.core.tokens.rights import role_map
+from wsauth.settings.keys import Duration, File, Kind, Names, NeededDuration, Table, key
+
+__all__ = ["Issuer"]
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
+_CLAIMS: Final = {"subject": "sub", "roles": "roles", "permissions": "scope"}
+"""What is read where in a token; an application's own backend answers in our words."""
+
+
+def _text_or_off(value: Any) -> Any:
+    """Take `false`, also as it comes by the environment."""
+    return False if value == "false" or value is False else value
+
+
+def _checked(value: str | bool) -> str | bool:
+    if value is True:
+        raise ValueError("write the text, or false")
+    return value
+
+
+def _name(value: str) -> str:
+    if value and (not _NAME.fullmatch(value) or value == OWN_ISSUER):
+        raise ValueError(f'name = "{value}" cannot be: letters, digits, ".", "_" and "-", and not "{OWN_ISSUER}"')
+    return value
+
+
+def _roles(value: Any) -> Any:
+    return {"*": "*"} if value == "*" else value
+
+
+def _role_map(value: dict[str, Any]) -> dict[str, Any]:
+    role_map(value)
+    return value
+
+
+_Off = Annotated[str | bool, BeforeValidator(_text_or_off), AfterValidator(_checked), Kind("text or false")]
+_Several = Annotated[
+    str | tuple[str, ...] | bool,
+    BeforeValidator(_text_or_off),
+    AfterValidator(_checked),
+    Kind("text, list of texts or false"),
+]
+
+
+class Issuer(Table):
+    """Somebody else's logins: one entry for each who issues them."""
+
+    name: Annotated[str, AfterValidator(_name)] = key(
+        "", "Unique; default: the kind. In the log; the identities' issuer where `issuer` is false."
+    )
+    kind: Literal["jwt", "introspection", "http"] = key(
+        "jwt",
+        "jwt: signed tokens. introspection: opaque tokens, about which their server is asked (RFC 7662). http: what "
+        "your own backend takes, which is asked as nginx's auth_request would.",
+    )
+    issuer: _Off = key(
+        "",
+        "The exact iss. It must be written, but for http; false: it is not checked.",
+        example="https://login.example.com",
+    )
+    audience: _Several = key(
+        "", "What aud must have, one of several. It must be written, but for http; false: not checked.", example="chat"
+    )
+    jwks_url: str = key(
+        "", "jwt: where the key set is; or one of the next two; with none of them OpenID Connect Discovery says where."
+    )
+    public_key: File = key("", "jwt: a PEM file.")
+    secret: str = key("", "jwt: for HS256, at least 32 bytes.", secret=True)
+    algorithms: Names = key([], "jwt: those that are accepted; empty: what the keys can do.")
+    token_types: Names = key(["at+jwt", "JWT"], 'jwt: accepted typ; a missing one is "JWT".')
+    required_claims: Annotated[dict[str, Any], Kind("table")] = key(
+        {}, "Claim or dotted path -> its value, or a list of which it must be one.", example={"tid": "my-tenant"}
+    )
+    leeway: Duration = key("30s", "How far clocks may differ; at most 60s.")
+    max_ttl: Duration = key("24h", "A token that lives longer is refused; off: no limit.")
+    subject_claim: str = key("", "Whose value is the subject; default: sub, for http subject.")
+    roles_claim: str = key("", "Or a path, realm_access.roles; default: roles.")
+    permissions_claim: str = key("", "Or a path; default: scope, for http permissions.")
+    roles: Annotated[dict[str, Any], BeforeValidator(_roles), AfterValidator(_role_map), Kind('table or "*"')] = key(
+        {}, 'Their roles -> ours; a role that is not in it is dropped, "*" takes all.', example={"their-admin": "admin"}
+    )
+    cookie: str = key("", "The cookie in which the credential may also come; then an allowed Origin is required.")
+    recheck: NeededDuration = key(
+        "5m", "introspection and http: how long a connection stands on an answer before it is asked again."
+    )
+    url: str = key("", "introspection: the endpoint. http: where your backend is asked.")
+    client_id: str = key("", "introspection: who we are there.")
+    client_auth: Literal["basic", "post"] = key("basic", "introspection: how client_id and client_secret are sent.")
+    client_secret: str = key("", "introspection: who we are there.", secret=True)
+
+    @property
+    def named(self) -> str:
+        """Return the name, or what stands for it."""
+        return self.name or self.kind
+
+    def claim(self, what: Literal["subject", "roles", "permissions"]) -> str:
+        """Return where in a token or an answer this is read."""
+        written: str = getattr(self, f"{what}_claim")
+        return written or (what if self.kind == "http" else _CLAIMS[what])
