@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import ssl
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -164,11 +165,13 @@ class Provider:
         answers: path → a JSON value, raw response bytes, or `None` for never answering.
         gates: path → what has to be set before it answers.
         asked: the paths, in order.
+        requests: heads and bodies of the requests, in order.
     """
 
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {}
         self.asked: list[str] = []
+        self.requests: list[tuple[str, str]] = []
         self.url = ""
         self.gates: dict[str, asyncio.Event] = {}
         self._waiting = asyncio.Event()
@@ -190,6 +193,9 @@ class Provider:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             path = head.split(b" ", 2)[1].decode()
+            length = re.search(rb"(?i)content-length: (\d+)", head)
+            body = await reader.readexactly(int(length[1]) if length else 0)
+            self.requests.append((head.decode(), body.decode()))
             self.asked.append(path)
             answer = self.answers.get(path, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
             if answer is None:

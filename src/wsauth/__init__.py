@@ -10,6 +10,8 @@ from wsauth.guard import Guard, Route
 from wsauth.interfaces.verifier import Verifier
 from wsauth.services.connections.connection import Connection
 from wsauth.services.connections.connections import Report
+from wsauth.verifiers.http import HTTPVerifier
+from wsauth.verifiers.introspection import IntrospectionVerifier
 from wsauth.verifiers.jwt import JWTVerifier
 from wsauth.verifiers.password import PasswordVerifier
 
@@ -20,7 +22,9 @@ __all__ = [
     "Connection",
     "Credentials",
     "Guard",
+    "HTTPVerifier",
     "Identity",
+    "IntrospectionVerifier",
     "JWTVerifier",
     "PasswordVerifier",
     "PermissionDenied",

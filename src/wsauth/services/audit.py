@@ -267,7 +267,7 @@ class LineSink:
     """
 
     def __init__(self, path: str, *, command: bool = False) -> None:
-        if path != "-" and Path(path).exists() and not Path(path).is_file():
+        if path not in ("-", os.devnull) and Path(path).exists() and not Path(path).is_file():
             raise ConfigurationError(f'monitoring.audit_log: {path} is no regular file; "-" is standard output')
         self._path = path
         self._command = command

@@ -182,3 +182,4 @@ def test_only_a_file_can_be_appended_to(tmp_path: Path) -> None:
     for path in (tmp_path / "pipe", tmp_path):
         with pytest.raises(ConfigurationError, match=r"monitoring\.audit_log: .* is no regular file"):
             LineSink(str(path))
+    LineSink(os.devnull)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from wsauth.core.credentials import Credentials
 from wsauth.core.identity import Identity
-from wsauth.core.lease import Lease, warn_at
+from wsauth.core.lease import Lease
 from wsauth.core.protocol.states import State
 from wsauth.errors import Refused
 from wsauth.services.connections.deadlines import Deadline
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Recheck"]
 
-_LEAST: Final = 2.5
-"""Seconds before its end at which the shortest lease is asked about, at the latest."""
+_AHEAD: Final = 45.0
+"""Seconds before its end at which a lease is asked about, at the latest; a quarter of a short one."""
 _AGAIN: Final = 2.0
 """Seconds between two questions that nobody answers, at least; twice that at most."""
 _WAITING: Final = ("unavailable", "draining")
@@ -54,7 +54,7 @@ class Recheck:
         if not self._ends_at < lease.ends_at < inf:
             return
         self._ends_at = lease.ends_at
-        ahead = max(_LEAST, 1.5 * (lease.ends_at - warn_at(lease)))
+        ahead = min(_AHEAD, (lease.ends_at - lease.granted_at) / 4)
         self._service.deadlines.set(self, lease.ends_at - ahead * (1 + _random.random()))
 
     def stop(self) -> None:

@@ -1,0 +1,98 @@
+"""The npm package oidc-provider, a certified OpenID provider, and a user who logs in at it."""
+
+import asyncio
+import re
+import secrets
+import socket
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import httpx2
+
+from tests.end_to_end.node import FOLDER, PATIENCE
+from tests.leaks import secret
+from tests.lifeline import hold, release
+
+APP = ("app", secret("the secret of the app", "the secret of another client"))
+OURS = ("wsauth", secret("the secret: of wsauth", "our client_secret"))
+OURS_BY_POST = ("wsauth-post", secret("another secret of wsauth", "our client_secret"))
+OPAQUE, SIGNED = "https://chat.example/opaque", "https://chat.example/signed"
+
+
+@dataclass
+class Provider:
+    """Be a provider that runs.
+
+    Attributes:
+        issuer: its issuer, and where it is.
+    """
+
+    issuer: str
+
+    async def token(self, subject: str, resource: str) -> str:
+        """Have a user log in on the provider's own pages and agree, and return the access token that comes of it."""
+        verifier = secrets.token_urlsafe(48)
+        challenge = urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+        asked = {
+            "client_id": APP[0], "response_type": "code", "redirect_uri": f"{self.issuer}/nowhere",
+            "scope": "openid chat:read", "resource": resource, "code_challenge": challenge,
+            "code_challenge_method": "S256",
+        }  # fmt: skip
+        async with httpx2.AsyncClient(base_url=self.issuer, trust_env=False) as browser:
+            reply = await browser.get("/auth", params=asked)
+            for prompt in ({"prompt": "login", "login": subject, "password": "any"}, {"prompt": "consent"}):
+                page = reply.headers["location"]
+                assert re.search(r"/interaction/[\w-]+\Z", page), page
+                reply = await browser.post(page, data=prompt)
+                reply = await browser.get(reply.headers["location"])
+            code = parse_qs(urlsplit(reply.headers["location"]).query)["code"][0]
+            form = {
+                "grant_type": "authorization_code", "code": code, "redirect_uri": asked["redirect_uri"],
+                "code_verifier": verifier, "resource": resource,
+            }  # fmt: skip
+            found = (await browser.post("/token", data=form, auth=APP)).json()
+        return secret(str(found["access_token"]), "an access token of the provider")
+
+    async def client_token(self, resource: str) -> str:
+        """Return the access token of a client that acts for itself (RFC 6749 section 4.4)."""
+        form = {"grant_type": "client_credentials", "resource": resource, "scope": "chat:read"}
+        async with httpx2.AsyncClient(trust_env=False) as http:
+            found = (await http.post(f"{self.issuer}/token", data=form, auth=APP)).json()
+        return secret(str(found["access_token"]), "an access token of the provider")
+
+    async def revoke(self, token: str) -> None:
+        """Revoke a token (RFC 7009)."""
+        async with httpx2.AsyncClient(trust_env=False) as http:
+            reply = await http.post(f"{self.issuer}/token/revocation", data={"token": token}, auth=APP)
+        assert reply.status_code == 200, reply.text
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@asynccontextmanager
+async def running(node: Path, port: int) -> AsyncGenerator[Provider]:
+    """Run the provider on a port; what it knows is in its memory and ends with it."""
+    process = await asyncio.create_subprocess_exec(
+        node, "provider.mjs", str(port), cwd=FOLDER, start_new_session=True,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    hold(process.pid)
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            assert await process.stdout.readline() == b"listening\n"
+        yield Provider(f"http://127.0.0.1:{port}")
+    finally:
+        process.kill()
+        await process.wait()
+        release(process.pid)

@@ -1,0 +1,289 @@
+"""Somebody else's logins at the real server: signed tokens, opaque ones, and the sessions of an application's backend.
+
+The provider is oidc-provider from npm, the backend a Django application with its own login; where a server has to
+misbehave it is a scripted one.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx2
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus
+
+from tests.end_to_end import oidc
+from tests.end_to_end.administering import closed, control
+from tests.end_to_end.django import django
+from tests.issuing import Provider, provider, response
+from tests.wsauth_server import Serving, serving
+from tests.wsauth_sockets import called, eventually
+
+PAGE = "https://app.example"
+CONFIG = f"""
+[server]
+origins = ["{PAGE}"]
+
+[[routes]]
+path = "/ws"
+upstream = "echo"
+sources = ["header", "cookie", "ticket", "message"]
+grace = "1s"
+
+[roles]
+member = ["chat:read"]
+"""
+SCRIPTED = """
+[[issuers]]
+kind = "introspection"
+issuer = "https://login.example"
+audience = false
+url = "{url}/introspect"
+client_id = "we"
+client_secret = "not so secret"
+roles = {{staff = "member"}}
+recheck = "{recheck}"
+"""
+YES = {"active": True, "sub": "alice", "iss": "https://login.example"}
+DOWN = response(b"", status="503 Down")
+
+
+async def opened(stack: AsyncExitStack, at: Serving, token: str) -> tuple[ClientConnection, dict[str, object]]:
+    """Open a socket that speaks wsauth, and return it and what it is told at first."""
+    headers = {"Authorization": f"Bearer {token}"}
+    socket = await stack.enter_async_context(
+        connect(f"{at.ws}/ws", additional_headers=headers, subprotocols=["wsauth.v1"])  # type: ignore[list-item]  # a NewType of the library's
+    )
+    return socket, await control(socket)
+
+
+async def code(at: Serving, token: str) -> tuple[int, str]:
+    """Return status and code of a handshake that is refused."""
+    with pytest.raises(InvalidStatus) as no:
+        await connect(f"{at.ws}/ws", additional_headers={"Authorization": f"Bearer {token}"})
+    return no.value.response.status_code, json.loads(no.value.response.body or b"{}")["code"]
+
+
+async def echoes(socket: ClientConnection, text: str = "hi") -> bool:
+    """Tell whether a message comes back, whatever wsauth says before it."""
+    await socket.send(text)
+    async with asyncio.timeout(5):
+        while (heard := await socket.recv()) != text:
+            assert str(heard).startswith('{"type":"auth_'), heard
+    return True
+
+
+@pytest.fixture
+async def idp() -> AsyncGenerator[Provider]:
+    """Run a scripted server that says yes."""
+    async with provider() as found:
+        found.answers["/introspect"] = YES
+        yield found
+
+
+# Asked again while the socket is open.
+
+
+async def test_a_socket_lives_on_while_the_answer_is_yes(tmp_path: Path, idp: Provider) -> None:
+    """It is told of each longer lease, and of other rights; a no closes it with its reason."""
+    config = CONFIG + SCRIPTED.format(url=idp.url, recheck="2s")
+    async with serving(tmp_path, config=config) as at, AsyncExitStack() as stack:
+        socket, first = await opened(stack, at, "opaque")
+        assert (first["type"], first["expires_in"]) == ("auth_success", pytest.approx(2, abs=0.2))
+        idp.answers["/introspect"] = YES | {"roles": ["staff", "unknown"]}
+        told = [await control(socket) for _ in range(4)]
+        assert [each["type"] for each in told if each["type"] != "auth_success"] == ["auth_changed"]
+        assert next(each for each in told if each["type"] == "auth_changed")["roles"] == ["member"]
+        assert await echoes(socket)
+        idp.answers["/introspect"] = {"active": False}
+        assert await closed(socket) == "3000 token_revoked"
+        assert (await code(at, "opaque"))[1] == "token_invalid"
+
+
+async def test_a_lease_is_no_longer_while_nobody_answers(tmp_path: Path, idp: Provider) -> None:
+    """The server is down: nobody new gets in, an open socket lives to its end; one that is back in time goes on."""
+    config = CONFIG + SCRIPTED.format(url=idp.url, recheck="4s")
+    async with serving(tmp_path, config=config) as at, AsyncExitStack() as stack:
+        lost, _ = await opened(stack, at, "one")
+        idp.answers["/introspect"] = DOWN
+        assert await code(at, "two") == (503, "unavailable")
+        assert await echoes(lost)
+        assert await closed(lost) == "3000 token_expired"
+        idp.answers["/introspect"] = YES
+
+        async def is_back() -> bool:
+            try:
+                kept, _ = await opened(stack, at, "three")
+            except InvalidStatus:
+                return False
+            return await echoes(kept)
+
+        assert await eventually(is_back, 20.0)
+
+
+async def test_a_token_that_is_somebody_elses_later_closes(tmp_path: Path, idp: Provider) -> None:
+    """A connection is one identity's for good."""
+    config = CONFIG + SCRIPTED.format(url=idp.url, recheck="2s")
+    async with serving(tmp_path, config=config) as at, AsyncExitStack() as stack:
+        socket, _ = await opened(stack, at, "opaque")
+        idp.answers["/introspect"] = YES | {"sub": "bob"}
+        assert await closed(socket) == "3000 token_revoked"
+
+
+async def test_hundreds_of_sockets_are_asked_about_one_by_one(tmp_path: Path, idp: Provider) -> None:
+    """Of 200 that came together each is asked about at a moment of its own, and all of them live on."""
+    config = CONFIG + SCRIPTED.format(url=idp.url, recheck="6s")
+    environ = {"WSAUTH__LIMITS__CONNECTIONS_PER_IDENTITY": "1000"}
+    async with serving(tmp_path, config=config, environ=environ) as at, AsyncExitStack() as stack:
+        sockets = [(await opened(stack, at, f"token-{each}"))[0] for each in range(200)]
+        assert len(idp.asked) >= 200
+
+        async def asked_again() -> bool:
+            return len(idp.asked) >= 600
+
+        assert await eventually(asked_again, 20.0)
+        assert all([await echoes(each) for each in sockets])
+
+
+# The real provider.
+
+
+async def test_an_opaque_token_of_a_real_provider(tmp_path: Path, node: Path) -> None:
+    """Its holder is asked about by basic and by post; revoked there, the socket here ends, and so does a handshake."""
+    port = oidc.free_port()
+    async with oidc.running(node, port) as idp, AsyncExitStack() as stack:
+        for way, (client, secret) in (("basic", oidc.OURS), ("post", oidc.OURS_BY_POST)):
+            config = f"""{CONFIG}
+[[issuers]]
+kind = "introspection"
+issuer = "{idp.issuer}"
+audience = "{oidc.OPAQUE}"
+url = "{idp.issuer}/token/introspection"
+client_id = "{client}"
+client_auth = "{way}"
+recheck = "2s"
+"""
+            folder = tmp_path / way
+            folder.mkdir()
+            environ = {"WSAUTH__ISSUERS__0__CLIENT_SECRET": secret}
+            at = await stack.enter_async_context(serving(folder, config=config, environ=environ))
+            token = await idp.token("alice", oidc.OPAQUE)
+            socket, first = await opened(stack, at, token)
+            assert (first["subject"], first["issuer"]) == ("alice", idp.issuer)
+            assert first["permissions"] == ["chat:read"]
+            assert await echoes(socket)
+            await idp.revoke(token)
+            assert await closed(socket) == "3000 token_revoked"
+            assert await code(at, token) == (401, "token_invalid")
+            assert await code(at, await idp.client_token(oidc.OPAQUE)) == (401, "token_invalid")
+
+
+async def test_a_signed_token_of_a_real_provider(tmp_path: Path, node: Path) -> None:
+    """Discovery is all that is configured; a ticket can be had for it; the provider may then be gone for a while."""
+    port = oidc.free_port()
+    async with AsyncExitStack() as stack:
+        async with oidc.running(node, port) as idp:
+            config = f'{CONFIG}\n[[issuers]]\nissuer = "{idp.issuer}"\naudience = "{oidc.SIGNED}"\n'
+            at = await stack.enter_async_context(serving(tmp_path, config=config))
+            token = await idp.token("alice", oidc.SIGNED)
+            socket, first = await opened(stack, at, token)
+            assert (first["subject"], first["issuer"]) == ("alice", idp.issuer)
+            elsewhere = await idp.token("alice", "https://elsewhere.example/signed")
+            assert await code(at, elsewhere) == (401, "token_invalid")
+            ticket = (await called("POST", f"{at.http}/auth/ticket", token, {})).json()["ticket"]
+        by_ticket = await stack.enter_async_context(connect(f"{at.ws}/ws?ticket={ticket}"))
+        assert await echoes(by_ticket)
+        assert await echoes(socket)
+        await opened(stack, at, token)
+        revoked = await at.command("sessions", "revoke", "--subject", "alice", "--issuer", idp.issuer)
+        assert revoked.status == 0, revoked.err
+        assert await closed(socket) == "3000 token_revoked"
+
+
+async def test_equal_subjects_of_two_issuers_are_two(tmp_path: Path, node: Path, idp: Provider) -> None:
+    """Whoever is revoked at the one is not at the other, and our own user of that name is a third."""
+    port = oidc.free_port()
+    async with oidc.running(node, port) as theirs, AsyncExitStack() as stack:
+        config = f"""{CONFIG}{SCRIPTED.format(url=idp.url, recheck="5m")}
+[[issuers]]
+name = "theirs"
+issuer = "{theirs.issuer}"
+audience = "{oidc.SIGNED}"
+"""
+        at = await stack.enter_async_context(serving(tmp_path, config=config))
+        password = await at.add_user("alice", "four white rabbits and a watch")
+        own = (await at.login("alice", password))["access_token"]
+        tokens = [own, "opaque", await theirs.token("alice", oidc.SIGNED)]
+        sockets = [(await opened(stack, at, each))[0] for each in tokens]
+        done = await at.command("sessions", "revoke", "--subject", "alice", "--issuer", theirs.issuer)
+        assert done.status == 0, done.err
+        assert await closed(sockets[2]) == "3000 token_revoked"
+        assert await echoes(sockets[0])
+        assert await echoes(sockets[1])
+
+
+# The application's own backend.
+
+
+async def test_a_session_of_django_opens_a_socket_and_its_log_out_ends_it(tmp_path: Path) -> None:
+    """The unchanged session cookie is enough; from another page or after the log-out it is not."""
+    async with django(tmp_path) as app, AsyncExitStack() as stack:
+        config = f"""{CONFIG}
+[[issuers]]
+kind = "http"
+name = "django"
+url = "{app.url}/whoami"
+cookie = "sessionid"
+roles = "*"
+recheck = "2s"
+"""
+        folder = tmp_path / "wsauth"
+        folder.mkdir()
+        at = await stack.enter_async_context(serving(folder, config=config))
+        browser = await stack.enter_async_context(httpx2.AsyncClient(base_url=app.url, trust_env=False))
+        assert (await browser.post("/login", data={"username": "alice", "password": app.password})).status_code == 200
+        cookie = f"sessionid={browser.cookies['sessionid']}; theme=dark"
+        url = f"{at.ws}/ws"
+        socket = await stack.enter_async_context(
+            connect(url, additional_headers={"Cookie": cookie}, origin=PAGE, subprotocols=["wsauth.v1"])  # type: ignore[arg-type, list-item]  # NewTypes
+        )
+        first = await control(socket)
+        assert (first["issuer"], first["subject"], first["roles"]) == ("django", "alice", ["member"])
+        assert await echoes(socket)
+        for origin in (None, "https://evil.example"):
+            with pytest.raises(InvalidStatus):
+                await connect(url, additional_headers={"Cookie": cookie}, origin=origin)  # type: ignore[arg-type]  # a NewType
+        assert (await browser.post("/logout")).status_code == 200
+        assert await closed(socket) == "3000 session_revoked"
+        with pytest.raises(InvalidStatus) as no:
+            await connect(url, additional_headers={"Cookie": "sessionid=forged"}, origin=None)
+        assert no.value.response.status_code in (401, 403)
+
+
+# What is configured wrongly.
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ('issuer = "https://i.example"', "issuers[0].audience is missing"),
+        ('kind = "http"', "issuers[0].url is missing"),
+        ('kind = "introspection"\nissuer = false\naudience = false\nurl = "https://i.example"', "issuers[0].client_id"),
+        ('issuer = "https://i.example"\naudience = "a"\njwks_url = "http://i.example/"', "is not https"),
+        ('issuer = "https://i.example"\naudience = "a"\nsecret = "short"', "secret"),
+        ('issuer = "https://i.example"\naudience = "a"\nclient_id = "x"', "comes in a later release"),
+        ('kind = "http"\nurl = "https://a.example"\n[[issuers]]\nkind = "http"\nurl = "https://b.example"', "another"),
+        ('kind = "http"\nname = "wsauth"\nurl = "https://a.example"', "issuers[0].name"),
+        ('kind = "saml"', 'issuers[0].kind'),
+    ],
+)  # fmt: skip
+async def test_a_wrong_issuer_is_named_at_start(tmp_path: Path, table: str, said: str) -> None:
+    """In one line, with its place; nothing is served."""
+    with pytest.raises(RuntimeError) as no:
+        async with serving(tmp_path, config=f"[[issuers]]\n{table}\n"):
+            pass
+    assert said in str(no.value)
+    assert "Traceback" not in str(no.value)

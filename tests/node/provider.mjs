@@ -1,0 +1,55 @@
+// A certified OpenID provider (npm oidc-provider) on loopback, with its own login and consent pages.
+// Arguments: the origin that it is reached at. The API that is asked for decides the token: "chat" is opaque, so its
+// holder asks the introspection endpoint; "signed" is a JWT (RFC 9068).
+import { createServer } from "node:http";
+import Provider from "oidc-provider";
+
+const port = Number(process.argv[2]);
+const issuer = `http://127.0.0.1:${port}`;
+
+const provider = new Provider(issuer, {
+  clients: [
+    {
+      client_id: "app",
+      client_secret: "the secret of the app",
+      redirect_uris: [`${issuer}/nowhere`],
+      grant_types: ["authorization_code", "refresh_token", "client_credentials"],
+    },
+    {
+      client_id: "wsauth",
+      client_secret: "the secret: of wsauth",
+      redirect_uris: [],
+      response_types: [],
+      grant_types: ["client_credentials"],
+    },
+    {
+      client_id: "wsauth-post",
+      client_secret: "another secret of wsauth",
+      redirect_uris: [],
+      response_types: [],
+      grant_types: ["client_credentials"],
+      token_endpoint_auth_method: "client_secret_post",
+    },
+  ],
+  cookies: { keys: ["a key for the tests"] },
+  features: {
+    clientCredentials: { enabled: true },
+    introspection: { enabled: true, allowedPolicy: () => true },
+    revocation: { enabled: true },
+    resourceIndicators: {
+      enabled: true,
+      defaultResource: () => undefined,
+      useGrantedResource: () => true,
+      getResourceServerInfo: (_, resource) => ({
+        scope: "chat:read chat:write",
+        audience: resource,
+        accessTokenFormat: resource.endsWith("signed") ? "jwt" : "opaque",
+        accessTokenTTL: 600,
+      }),
+    },
+  },
+  findAccount: (_, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
+  pkce: { required: () => true },
+});
+
+createServer(provider.callback()).listen(port, "127.0.0.1", () => console.log("listening"));
