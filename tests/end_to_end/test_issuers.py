@@ -19,7 +19,7 @@ from tests.end_to_end import oidc
 from tests.end_to_end.administering import closed, control
 from tests.end_to_end.django import django
 from tests.issuing import Provider, provider, response
-from tests.wsauth_server import Serving, serving
+from tests.wsauth_server import Serving, command, serving
 from tests.wsauth_sockets import called, eventually
 
 PAGE = "https://app.example"
@@ -287,3 +287,5 @@ async def test_a_wrong_issuer_is_named_at_start(tmp_path: Path, table: str, said
             pass
     assert said in str(no.value)
     assert "Traceback" not in str(no.value)
+    checked = await command(tmp_path, "check")
+    assert (checked.status, said in checked.err, checked.err.count("\n")) == (2, True, 1)

@@ -37,12 +37,15 @@ def init(file: Path | None, config: Path | None) -> None:
 @json_option
 def check(config: Path | None, as_json: bool) -> None:
     """Check a configuration: unknown keys are errors, unsafe choices are warnings."""
+    from wsauth.guard.issuers import verifiers_of
+    from wsauth.services.clock import SystemClock
     from wsauth.settings import warnings
     from wsauth.settings.loading import located
 
     settings = settings_of(config)
     file = located(config, os.environ)
     found = warnings(settings, file)
+    verifiers_of(settings, SystemClock())
     if as_json:
         print_json({"file": str(file) if file else None, "warnings": found})
         return

@@ -1,32 +1,25 @@
 """A guard as a configuration says."""
 
 import os
-from collections.abc import Callable
 from ipaddress import ip_network
 from math import inf
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from wsauth.core.feed import KEPT
 from wsauth.core.lockout import Policy
 from wsauth.core.sessions import Limits
 from wsauth.core.throttling import rate
-from wsauth.errors import ConfigurationError
 from wsauth.guard.backend import Backend
 from wsauth.guard.guard import Guard
+from wsauth.guard.issuers import verifiers_of
 from wsauth.guard.local import LocalKeys
 from wsauth.guard.route import Route
 from wsauth.interfaces.clock import Clock
-from wsauth.interfaces.verifier import Verifier
 from wsauth.services.clock import SystemClock
 from wsauth.services.throttling import Allowances
 from wsauth.services.users import PasswordRules
 from wsauth.settings import Settings, load
-from wsauth.settings.issuers import Issuer
-from wsauth.verifiers.certificate import CertificateVerifier
-from wsauth.verifiers.http import HTTPVerifier
-from wsauth.verifiers.introspection import IntrospectionVerifier
-from wsauth.verifiers.jwt import JWTVerifier
 
 __all__ = ["backend_of", "guard_of", "guard_of_file"]
 
@@ -93,7 +86,7 @@ def guard_of(settings: Settings, backend: Backend, *, port: int | None = None, c
     """Return the guard of a configuration; `closed`: there are its routes and no other paths."""
     routes = [Route(route.path, **_keys(settings, route, port)) for route in settings.routes]
     return Guard(
-        verifiers=_verifiers(settings, backend.clock),
+        verifiers=verifiers_of(settings, backend.clock),
         origins=settings.origins(port=port),
         routes=routes,
         roles=settings.roles,
@@ -105,77 +98,6 @@ def guard_of(settings: Settings, backend: Backend, *, port: int | None = None, c
         actions=settings.monitoring.actions,
         webhooks=[hook.webhook() for hook in settings.monitoring.webhooks],
     )
-
-
-def _verifiers(settings: Settings, clock: Clock) -> list[Verifier]:
-    """Return who judges what others issued, signed tokens first: nobody is asked about what can be read."""
-    authorities = settings.server.tls_client_ca
-    found: list[Verifier] = [CertificateVerifier(authorities)] if authorities else []
-    order = sorted(enumerate(settings.issuers), key=lambda each: each[1].kind != "jwt")
-    for at, issuer in order:
-        try:
-            found.append(_VERIFIERS[issuer.kind](issuer, clock))
-        except ConfigurationError as error:
-            raise ConfigurationError(f"issuers[{at}] ({issuer.named}): {error}") from None
-    return found
-
-
-def _jwt(issuer: Issuer, clock: Clock) -> Verifier:
-    return JWTVerifier(
-        **_common(issuer),
-        **_expected(issuer),
-        jwks_url=issuer.jwks_url or None,
-        public_key=Path(issuer.public_key) if issuer.public_key else None,
-        secret=issuer.secret or None,
-        algorithms=issuer.algorithms,
-        token_types=issuer.token_types,
-        clock=clock,
-    )
-
-
-def _introspection(issuer: Issuer, clock: Clock) -> Verifier:
-    return IntrospectionVerifier(
-        **_common(issuer),
-        **_expected(issuer),
-        url=issuer.url,
-        client_id=issuer.client_id,
-        client_secret=issuer.client_secret,
-        client_auth=issuer.client_auth,
-        recheck=issuer.recheck,
-        clock=clock,
-    )
-
-
-def _http(issuer: Issuer, clock: Clock) -> Verifier:
-    return HTTPVerifier(**_common(issuer), url=issuer.url, recheck=issuer.recheck, clock=clock)
-
-
-_VERIFIERS: Final[dict[str, Callable[[Issuer, Clock], Verifier]]] = {
-    "jwt": _jwt,
-    "introspection": _introspection,
-    "http": _http,
-}
-
-
-def _common(issuer: Issuer) -> dict[str, Any]:
-    return {
-        "name": issuer.named,
-        "issuer": issuer.issuer or None,
-        "subject_claim": issuer.claim("subject"),
-        "roles_claim": issuer.claim("roles"),
-        "permissions_claim": issuer.claim("permissions"),
-        "roles": issuer.roles,
-        "cookie": issuer.cookie,
-    }
-
-
-def _expected(issuer: Issuer) -> dict[str, Any]:
-    return {
-        "audience": issuer.audience or None,
-        "required_claims": issuer.required_claims,
-        "leeway": issuer.leeway,
-        "max_ttl": issuer.max_ttl,
-    }
 
 
 def _allowances(settings: Settings) -> Allowances:
