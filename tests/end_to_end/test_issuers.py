@@ -6,6 +6,9 @@ misbehave it is a scripted one.
 
 import asyncio
 import json
+import os
+import sys
+import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -19,6 +22,7 @@ from tests.end_to_end import oidc
 from tests.end_to_end.administering import closed, control
 from tests.end_to_end.django import django
 from tests.issuing import Provider, provider, response
+from tests.lifeline import hold, release
 from tests.wsauth_server import Serving, command, serving
 from tests.wsauth_sockets import called, eventually
 
@@ -122,6 +126,34 @@ async def test_a_lease_is_no_longer_while_nobody_answers(tmp_path: Path, idp: Pr
             return await echoes(kept)
 
         assert await eventually(is_back, 20.0)
+
+
+async def test_a_lease_becomes_shorter_when_they_say_so(tmp_path: Path, idp: Provider) -> None:
+    """An end that is sooner than it was is the end."""
+    config = CONFIG + SCRIPTED.format(url=idp.url, recheck="20s")
+    async with serving(tmp_path, config=config) as at, AsyncExitStack() as stack:
+        socket, first = await opened(stack, at, "opaque")
+        assert first["expires_in"] == pytest.approx(20, abs=1)
+        idp.answers["/introspect"] = YES | {"exp": int(time.time()) + 17}
+        async with asyncio.timeout(20):
+            assert (await control(socket))["expires_in"] < 8
+            assert await closed(socket) == "3000 token_expired"
+
+
+async def test_one_issuers_outage_is_not_anothers(tmp_path: Path, idp: Provider) -> None:
+    """What the first cannot say the second is asked; only if nobody says yes the answer is that it is not known."""
+    second = """
+[[issuers]]
+kind = "http"
+url = "{url}/me"
+"""
+    config = CONFIG + SCRIPTED.format(url=idp.url, recheck="5m") + second.format(url=idp.url)
+    async with serving(tmp_path, config=config) as at, AsyncExitStack() as stack:
+        idp.answers = {"/introspect": DOWN, "/me": {"subject": "bob"}}
+        _, first = await opened(stack, at, "theirs")
+        assert (first["issuer"], first["subject"]) == ("http", "bob")
+        idp.answers["/me"] = response(b"", status="401 No")
+        assert await code(at, "nobodys") == (503, "unavailable")
 
 
 async def test_a_token_that_is_somebody_elses_later_closes(tmp_path: Path, idp: Provider) -> None:
@@ -263,6 +295,37 @@ recheck = "2s"
         assert no.value.response.status_code in (401, 403)
 
 
+async def test_an_application_may_be_asked_about_its_own_sessions() -> None:
+    """The question is not itself asked about, so nobody waits for themselves; every other request is."""
+    port = oidc.free_port()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "uvicorn", "tests.apps.asks_itself:app", "--port", str(port), "--log-level", "error"),
+        env={**os.environ, "PORT": str(port)}, start_new_session=True,
+    )  # fmt: skip
+    hold(process.pid)
+    try:
+        headers = {"Cookie": "sid=alices"}
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, headers=headers) as http:
+
+            async def up() -> bool:
+                try:
+                    return bool((await http.get("/me")).json() == {"subject": "alice"})
+                except httpx2.HTTPError:
+                    return False
+
+            assert await eventually(up, 20.0)
+        url = f"ws://127.0.0.1:{port}/ws"
+        async with connect(url, additional_headers=headers, origin=PAGE) as socket:  # type: ignore[arg-type]  # a NewType
+            assert await echoes(socket)
+        forged = {"Cookie": "sid=mallorys"}
+        async with connect(url, additional_headers=forged, origin=PAGE) as socket:  # type: ignore[arg-type]  # as above
+            assert await closed(socket) == "3000 token_invalid"
+    finally:
+        process.kill()
+        await process.wait()
+        release(process.pid)
+
+
 # What is configured wrongly.
 
 
@@ -277,7 +340,13 @@ recheck = "2s"
         ('issuer = "https://i.example"\naudience = "a"\nclient_id = "x"', "comes in a later release"),
         ('kind = "http"\nurl = "https://a.example"\n[[issuers]]\nkind = "http"\nurl = "https://b.example"', "another"),
         ('kind = "http"\nname = "wsauth"\nurl = "https://a.example"', "issuers[0].name"),
-        ('kind = "saml"', 'issuers[0].kind'),
+        ('kind = "saml"', "issuers[0].kind"),
+        ('issuer = "https://i.example"\naudience = []', "issuers[0].audience"),
+        ('issuer = "https://i.example"\naudience = 0', "issuers[0].audience"),
+        ('kind = "http"\nurl = "https://a.example"\naudience = "chat"', "issuers[0].audience is not read"),
+        ('kind = "http"\nurl = "https://a.example"\nrequired_claims = { a = 1 }', "required_claims is not read"),
+        ('kind = "http"\nurl = "https://a.example"\ncookie = "a b;c"', "issuers[0].cookie"),
+        ('kind = "http"\nurl = "https://a.example"\ncookie = "wsauth"', "issuers[0].cookie"),
     ],
 )  # fmt: skip
 async def test_a_wrong_issuer_is_named_at_start(tmp_path: Path, table: str, said: str) -> None:

@@ -22,7 +22,7 @@ __all__ = ["Front", "Listener"]
 
 _log: Final = logging.getLogger("wsauth")
 _READ: Final = 65_536
-_AT_ONCE: Final = 16
+_AT_ONCE: Final = 4
 """Connections that are accepted before others have their turn."""
 _NO_MORE_FILES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _BREATH: Final = 0.1

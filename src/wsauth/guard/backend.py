@@ -42,6 +42,7 @@ class Backend:
         on_feed_loss: then also `close` open connections, or `refuse` only.
         follows: this process holds connections; a command holds none.
         kept: how long what others issued may live, in seconds: so long a revocation of it is kept.
+        leeway: how far the clocks of others may be ahead, in seconds.
         audit_log: `store`, the path of a file, or `-` for standard output.
         audit_retention: seconds that the store keeps entries of it; 0.0: for ever.
 
@@ -63,11 +64,13 @@ class Backend:
         on_feed_loss: Literal["refuse", "close"] = "refuse",
         follows: bool = True,
         kept: float = KEPT,
+        leeway: float = 0.0,
         audit_log: str = "store",
         audit_retention: float = _RETENTION,
     ) -> None:
         self.clock = clock
         self._kept = max(KEPT, kept)
+        self._leeway = leeway
         self.bus = Bus()
         self.node = new_node(clock.now()) if follows else ""
         self.on_feed_loss = on_feed_loss
@@ -138,8 +141,8 @@ class Backend:
             kept: how long its credentials may live, in seconds.
         """
         now, store = self.clock.now(), self.store
-        if session_id is None and issuer != OWN_ISSUER:
-            kept = max(kept, self._kept)
+        if issuer != OWN_ISSUER:
+            kept, leeway = max(kept, self._kept), max(leeway, self._leeway)
 
         def row(order: str | None) -> NewRow:
             if session_id is not None:
@@ -173,7 +176,8 @@ class Backend:
         now = self.clock.now()
         event = events.Revoked(at=now, id="", matched=None)
         with recording(lambda _: event):
-            return await self.orders.give(lambda order: self.feed.revoke_all(now, now + self._kept, order))
+            until, kept = now + self._leeway, now + self._kept
+            return await self.orders.give(lambda order: self.feed.revoke_all(until, kept, order))
 
     async def open(self) -> None:
         """Open the store, and read the keys.

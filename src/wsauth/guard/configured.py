@@ -49,8 +49,8 @@ def backend_of(
         feed_timeout=settings.store.feed_timeout,
         on_feed_loss=settings.store.on_feed_loss,
         follows=follows,
-        # A certificate lives as long as its authority says.
-        kept=inf if settings.server.tls_client_ca else KEPT,
+        kept=_kept(settings),
+        leeway=max((issuer.leeway for issuer in settings.issuers), default=0.0),
         audit_log=settings.monitoring.audit_log,
         audit_retention=settings.monitoring.audit_retention,
     )
@@ -80,6 +80,13 @@ def backend_of(
     )
     backend.serve_users(keys, limits)
     return backend
+
+
+def _kept(settings: Settings) -> float:
+    """Return how long a revocation must be kept: as long as what others issued may live."""
+    lives = [issuer.max_ttl + 2 * issuer.leeway if issuer.max_ttl else inf for issuer in settings.issuers]
+    # A certificate lives as long as its authority says.
+    return inf if settings.server.tls_client_ca else max(KEPT, *lives) if lives else KEPT
 
 
 def guard_of(settings: Settings, backend: Backend, *, port: int | None = None, closed: bool = True) -> Guard:

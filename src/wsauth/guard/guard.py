@@ -40,6 +40,7 @@ from wsauth.services.events import Handler
 from wsauth.services.feed.follower import Follower
 from wsauth.services.throttling import DEFAULT, Allowances, Throttling
 from wsauth.services.tickets import SignedTickets
+from wsauth.verifiers.http import HTTPVerifier
 
 __all__ = ["Guard"]
 
@@ -102,6 +103,7 @@ class Guard:
         local = backend.local
         self.verifiers = (*(() if local is None else (local.verifier,)), *_checked(verifiers, alone=local is None))
         self.cookies = frozenset(c for c in (getattr(v, "cookie", "") for v in self.verifiers) if c)
+        self.questions = frozenset(verifier.asks for verifier in self.verifiers if isinstance(verifier, HTTPVerifier))
         self.bus = backend.bus
         journal.subscribe(self.bus)
         ttl = needed(access_ttl, "access_ttl")

@@ -74,19 +74,19 @@ _VERIFIERS: Final[dict[str, Callable[[Issuer, Clock], Verifier]]] = {
 def _common(issuer: Issuer) -> dict[str, Any]:
     return {
         "name": issuer.named,
-        "issuer": issuer.issuer or None,
+        "issuer": None if issuer.issuer is False or (issuer.kind == "http" and not issuer.issuer) else issuer.issuer,
         "subject_claim": issuer.claim("subject"),
         "roles_claim": issuer.claim("roles"),
         "permissions_claim": issuer.claim("permissions"),
         "roles": issuer.roles,
         "cookie": issuer.cookie,
+        "max_ttl": issuer.max_ttl,
     }
 
 
 def _expected(issuer: Issuer) -> dict[str, Any]:
     return {
-        "audience": issuer.audience or None,
+        "audience": None if issuer.audience is False else issuer.audience,
         "required_claims": issuer.required_claims,
         "leeway": issuer.leeway,
-        "max_ttl": issuer.max_ttl,
     }

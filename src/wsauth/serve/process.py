@@ -27,6 +27,7 @@ from wsauth.serve.http_protocol import Upgrade, protocol
 from wsauth.serve.listening import Listening
 from wsauth.serve.local import LocalServers
 from wsauth.serve.proxies import Proxies
+from wsauth.serve.turns import Turns
 from wsauth.settings import Settings
 from wsauth.settings.server import is_loopback
 
@@ -193,7 +194,7 @@ class Process:
     def _servers(self, gateway: Gateway) -> "list[Server]":
         server, listening = self._settings.server, self._listening
         context = self._certificates.context if self._certificates else None
-        public: App = Hosts(self._application.public, self._names, "server.allowed_hosts")
+        public: App = Turns(Hosts(self._application.public, self._names, "server.allowed_hosts"))
         if server.proxies:
             public = Proxies(public, server.proxies, only=self._exposed)
         made = [

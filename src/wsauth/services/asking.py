@@ -6,8 +6,9 @@ answer for longer asks again.
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import httpx2
 
@@ -35,6 +36,9 @@ _PATIENCE: Final = 5
 _LONGEST: Final = 30.0
 """Seconds that it is left alone, at most; at first one, then twice as long each time."""
 
+_DOUBLINGS: Final = 5
+_VISIBLE: Final = re.compile(r"[!-~]+", re.ASCII)
+
 _log = logging.getLogger("wsauth")
 
 
@@ -55,6 +59,7 @@ class Endpoint:
         self._closed_until = 0.0
         self._probing = False
         self._http: httpx2.AsyncClient | None = None
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"Endpoint({self.url!r})"
@@ -67,19 +72,23 @@ class Endpoint:
         Raises:
             Refused: `unavailable`: there was no answer, or one of its own failures, and when to try again.
         """
+        question = _Question(method, headers, form)
         if self._is_down:
-            return await self._probe(method, headers, form)
+            return await self._probe(question)
         if self._waiting >= _WAITING:
             raise self._unavailable("too many questions wait", 1.0)
         self._waiting += 1
         try:
             async with self._turn:
-                return await self._answer(method, headers, form)
+                if self._is_down:
+                    raise self._unavailable("it has failed too often", self._closed_until - self._clock.now())
+                return await self._answer(question)
         finally:
             self._waiting -= 1
 
     async def aclose(self) -> None:
-        """Close what is open to it."""
+        """Ask no more, and close what is open to it."""
+        self._closed = True
         if self._http is not None:
             await self._http.aclose()
             self._http = None
@@ -88,57 +97,60 @@ class Endpoint:
     def _is_down(self) -> bool:
         return self._failures >= _PATIENCE
 
-    async def _probe(
-        self, method: str, headers: Mapping[str, str], form: Mapping[str, str] | None
-    ) -> tuple[int, bytes]:
+    async def _probe(self, question: "_Question") -> tuple[int, bytes]:
         """Ask one question after a while, and no other before it is answered."""
         wait = self._closed_until - self._clock.now()
         if wait > 0 or self._probing:
             raise self._unavailable("it has failed too often", wait)
         self._probing = True
         try:
-            return await self._answer(method, headers, form)
+            return await self._answer(question, probing=True)
         finally:
             self._probing = False
 
-    async def _answer(
-        self, method: str, headers: Mapping[str, str], form: Mapping[str, str] | None
-    ) -> tuple[int, bytes]:
+    async def _answer(self, question: "_Question", *, probing: bool = False) -> tuple[int, bytes]:
+        if self._closed:
+            raise self._unavailable("we are ending", 1.0)
         if self._http is None:
             self._http = client(_TIME_LIMIT)
         try:
             async with asyncio.timeout(_TIME_LIMIT):
-                status, body = await self._read(self._http, method, headers, form)
+                status, body = await self._read(self._http, question)
         except TimeoutError:
-            raise self._failed(f"no answer within {_TIME_LIMIT:g} s") from None
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-            raise self._failed(type(error).__name__) from None
+            raise self._failed(f"no answer within {_TIME_LIMIT:g} s", probing) from None
+        except (httpx2.LocalProtocolError, httpx2.UnsupportedProtocol, httpx2.InvalidURL) as error:
+            raise self._unavailable(f"it cannot be asked so: {type(error).__name__}", 1.0) from None
+        except (httpx2.HTTPError, OSError) as error:
+            raise self._failed(type(error).__name__, probing) from None
+        if len(body) > _SIZE_LIMIT:
+            raise self._failed(f"an answer of more than {_SIZE_LIMIT // 1024} KiB", probing)
         if status == httpx2.codes.TOO_MANY_REQUESTS or status >= httpx2.codes.INTERNAL_SERVER_ERROR:
-            raise self._failed(f"status {status}")
+            raise self._failed(f"status {status}", probing)
         if self._failures:
             _log.info("%s answers again", self.url)
         self._failures = 0
         return status, body
 
-    async def _read(
-        self, http: httpx2.AsyncClient, method: str, headers: Mapping[str, str], form: Mapping[str, str] | None
-    ) -> tuple[int, bytes]:
-        sent = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "wsauth", **headers}
-        async with http.stream(method, self.url, headers=sent, data=form) as response:
+    async def _read(self, http: httpx2.AsyncClient, question: "_Question") -> tuple[int, bytes]:
+        """Return status and body, which is cut off behind the first byte that is too many."""
+        sent = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "wsauth"}
+        async with http.stream(
+            question.method, self.url, headers=sent | {**question.headers}, data=question.form
+        ) as response:
             body = bytearray()
             async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > _SIZE_LIMIT:
-                    raise self._failed(f"an answer of more than {_SIZE_LIMIT // 1024} KiB")
+                    break
             return response.status_code, bytes(body)
 
-    def _failed(self, why: str) -> Refused:
-        if self._is_down and not self._probing:  # it was asked before it was known to be down
+    def _failed(self, why: str, probing: bool) -> Refused:
+        if self._is_down and not probing:  # it was asked before it was known to be down
             return self._unavailable(why, 1.0)
         self._failures += 1
         wait = 1.0
         if self._is_down:
-            wait = min(_LONGEST, 2.0 ** (self._failures - _PATIENCE))
+            wait = min(_LONGEST, 2.0 ** min(self._failures - _PATIENCE, _DOUBLINGS))
             self._closed_until = self._clock.now() + wait
         if self._failures in (1, _PATIENCE):
             _log.warning("%s cannot be asked (%s): nobody new gets in by it meanwhile", self.url, why)
@@ -148,11 +160,17 @@ class Endpoint:
         return Refused("unavailable", f"{self.url}: {why}", retry_after=max(1.0, wait))
 
 
+class _Question(NamedTuple):
+    method: str
+    headers: Mapping[str, str]
+    form: Mapping[str, str] | None
+
+
 def is_askable(credentials: Credentials, cookie: str) -> bool:
     """Tell whether somebody else can be asked about these: a token, or what stands in a cookie of that name."""
     if credentials.kind != "token" or credentials.cookie not in ("", cookie):
         return False
-    return credentials.secret.isascii() and credentials.secret.isprintable()
+    return _VISIBLE.fullmatch(credentials.secret) is not None
 
 
 Ask = Callable[[], Awaitable[Identity | None]]
@@ -172,7 +190,7 @@ class Answers:
         self._kept = min(KEPT, kept)
         self._good = VerifiedTokens()
         self._bad = VerifiedTokens()
-        self._asking: dict[str, asyncio.Task[Identity | None]] = {}
+        self._asking: dict[str, _Asking] = {}
 
     async def get(self, secret: str, ask: Ask, *, fresh: bool = False) -> Identity | None:
         """Return whose the credentials are, `None` for nobody's.
@@ -192,21 +210,33 @@ class Answers:
                 return None if known is NOBODY else known
         asking = self._asking.get(secret)
         if asking is None:
-            asking = self._asking[secret] = asyncio.ensure_future(self._asked(secret, ask))
-            asking.add_done_callback(lambda done: self._answered(secret, done))
-        # Whoever gives up must not take the answer away from the others.
-        return await asyncio.shield(asking)
+            asking = self._asking[secret] = _Asking(asyncio.ensure_future(self._asked(secret, ask)))
+            asking.task.add_done_callback(lambda done: self._answered(secret, done))
+        asking.waiting += 1
+        try:
+            # Whoever gives up must not take the answer away from the others.
+            await asyncio.wait([asking.task])
+        finally:
+            asking.waiting -= 1
+            if not asking.waiting and self._asking.get(secret) is asking:
+                del self._asking[secret]
+                asking.task.cancel()
+        if asking.task.cancelled():
+            raise Refused("unavailable", "nobody is asked any more", retry_after=1)
+        return asking.task.result()
 
     async def aclose(self) -> None:
         """Ask no more."""
-        for asking in list(self._asking.values()):
-            asking.cancel()
-        await asyncio.gather(*self._asking.values(), return_exceptions=True)
+        tasks = [asking.task for asking in self._asking.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _answered(self, secret: str, asking: "asyncio.Task[Identity | None]") -> None:
-        self._asking.pop(secret, None)
-        if not asking.cancelled():
-            asking.exception()  # looked at, also where everybody who asked has left
+    def _answered(self, secret: str, task: "asyncio.Task[Identity | None]") -> None:
+        if (asking := self._asking.get(secret)) is not None and asking.task is task:
+            del self._asking[secret]
+        if not task.cancelled():
+            task.exception()  # looked at, also where everybody who asked has left
 
     async def _asked(self, secret: str, ask: Ask) -> Identity | None:
         found = await ask()
@@ -216,3 +246,13 @@ class Answers:
         else:
             self._good.put(secret, found, until if found.expires_at is None else min(until, found.expires_at))
         return found
+
+
+class _Asking:
+    """Be a question under way, and how many wait for its answer."""
+
+    __slots__ = ("task", "waiting")
+
+    def __init__(self, task: "asyncio.Task[Identity | None]") -> None:
+        self.task = task
+        self.waiting = 0

@@ -78,15 +78,22 @@ class Authentication:
         """
         if credentials.kind == "ticket":
             return await self._tickets.redeem(credentials.secret, path, origin)
+        silent: Refused | None = None
         for verifier in self._verifiers:
             if credentials.cookie and getattr(verifier, "cookie", "") != credentials.cookie:
                 continue
-            identity = await self._answer(verifier, verifier.verify(credentials))
+            try:
+                identity = await self._answer(verifier, verifier.verify(credentials))
+            except Refused as error:
+                if error.code != "unavailable" or not isinstance(verifier, Rechecking):
+                    raise
+                silent = silent or error.as_value()  # somebody else may know it
+                continue
             if identity is not None:
                 if isinstance(verifier, Rechecking):
                     credentials.rechecking = verifier
                 return identity
-        raise _nobodys(credentials.kind)
+        raise silent or _nobodys(credentials.kind)
 
     async def recheck(self, credentials: Credentials) -> Identity:
         """Return whose credentials they are now, that their verifier took before.

@@ -1,5 +1,6 @@
 """Let passwords be tried only so often, whichever way they come: HTTP login, Basic and messages share the counters."""
 
+import re
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from wsauth.services.keyfile import KeyFile
 __all__ = ["Lockout"]
 
 _REMEMBERED: Final = 10_000
+_DEVICE: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
 class Lockout:
@@ -87,6 +89,8 @@ class Lockout:
     def _device_of(self, cookie: str, username: str) -> str:
         """Return which device it is, where it has logged in to this account; else empty."""
         device, _, tag = cookie.partition(".")
+        if not _DEVICE.fullmatch(device):  # nothing of a name may stand in it
+            return ""
         expected = self._devices.sign(_device_message(device, username)).hex()
         return device if compare_digest(tag.encode("utf-8", "replace"), expected.encode()) else ""
 

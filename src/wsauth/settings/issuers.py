@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
+from wsauth.core.cookies import DEVICES
 from wsauth.core.identity import OWN_ISSUER
 from wsauth.core.tokens.rights import role_map
 from wsauth.settings.keys import Duration, File, Kind, Names, NeededDuration, Table, key
@@ -12,13 +13,17 @@ from wsauth.settings.keys import Duration, File, Kind, Names, NeededDuration, Ta
 __all__ = ["Issuer"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_OURS: Final = frozenset({*DEVICES, *(name.removesuffix("-device") for name in DEVICES)})
 _CLAIMS: Final = {"subject": "sub", "roles": "roles", "permissions": "scope"}
 """What is read where in a token; an application's own backend answers in our words."""
 
 
 def _text_or_off(value: Any) -> Any:
-    """Take `false`, also as it comes by the environment."""
-    return False if value == "false" or value is False else value
+    """Take `false`, also as it comes by the environment, and no number in its place."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError("write the text, or false")
+    return False if isinstance(value, str) and value.lower() == "false" else value
 
 
 def _checked(value: str | bool) -> str | bool:
@@ -33,6 +38,12 @@ def _name(value: str) -> str:
     return value
 
 
+def _cookie(value: str) -> str:
+    if value and (not _TOKEN.fullmatch(value) or value in _OURS):
+        raise ValueError("cookie is no name of a cookie of theirs (RFC 6265 section 4.1.1)")
+    return value
+
+
 def _roles(value: Any) -> Any:
     return {"*": "*"} if value == "*" else value
 
@@ -41,6 +52,17 @@ def _role_map(value: dict[str, Any]) -> dict[str, Any]:
     role_map(value)
     return value
 
+
+_COMMON: Final = frozenset(
+    {"name", "kind", "issuer", "subject_claim", "roles_claim", "permissions_claim", "roles", "cookie", "max_ttl"}
+)
+_TOKENS: Final = frozenset({"audience", "required_claims", "leeway"})
+_READ: Final = {
+    "jwt": _TOKENS | {"jwks_url", "public_key", "secret", "algorithms", "token_types"},
+    "introspection": _TOKENS | {"recheck", "url", "client_id", "client_auth", "client_secret"},
+    "http": frozenset({"recheck", "url"}),
+}
+"""Kind -> the keys that it reads, beside those that all do."""
 
 _Off = Annotated[str | bool, BeforeValidator(_text_or_off), AfterValidator(_checked), Kind("text or false")]
 _Several = Annotated[
@@ -88,7 +110,9 @@ class Issuer(Table):
     roles: Annotated[dict[str, Any], BeforeValidator(_roles), AfterValidator(_role_map), Kind('table or "*"')] = key(
         {}, 'Their roles -> ours; a role that is not in it is dropped, "*" takes all.', example={"their-admin": "admin"}
     )
-    cookie: str = key("", "The cookie in which the credential may also come; then an allowed Origin is required.")
+    cookie: Annotated[str, AfterValidator(_cookie)] = key(
+        "", "The cookie in which the credential may also come; then an allowed Origin is required."
+    )
     recheck: NeededDuration = key(
         "5m", "introspection and http: how long a connection stands on an answer before it is asked again."
     )
@@ -96,6 +120,12 @@ class Issuer(Table):
     client_id: str = key("", "introspection: who we are there.")
     client_auth: Literal["basic", "post"] = key("basic", "introspection: how client_id and client_secret are sent.")
     client_secret: str = key("", "introspection: who we are there.", secret=True)
+
+    @property
+    def unread(self) -> list[str]:
+        """Return the keys that are written and that this kind does not read."""
+        plain, read = Issuer(kind=self.kind), _COMMON | _READ[self.kind]
+        return [name for name, value in self if name not in read and value != getattr(plain, name)]
 
     @property
     def named(self) -> str:

@@ -34,7 +34,7 @@ def warnings(settings: Settings, file: Path | None = None) -> list[str]:
         settings: what was loaded.
         file: where it was loaded from, to tell who can write it.
     """
-    found = [*_server(settings), *_pages(settings), *_tokens(settings), *_rest(settings)]
+    found = [*_server(settings), *_pages(settings), *_tokens(settings), *_issuers(settings), *_rest(settings)]
     for at, route in enumerate(settings.routes):
         name = f"routes[{at}]"
         found += [*_route(name, route), *_upstreams(name, route), *_unproven(name, route, settings.tokens.algorithm)]
@@ -84,6 +84,14 @@ def _tokens(settings: Settings) -> Iterator[str]:
         yield "tokens.refresh_grace is over a minute: so long a stolen refresh token is not noticed"
     if tokens.refresh_ttl > tokens.session_ttl:
         yield "tokens.refresh_ttl is over tokens.session_ttl: it never counts, since the session ends before"
+
+
+def _issuers(settings: Settings) -> Iterator[str]:
+    for at, issuer in enumerate(settings.issuers):
+        if issuer.kind != "http" and issuer.issuer is False:
+            yield f"issuers[{at}].issuer = false: whoever has these keys, or answers at this address, is believed"
+        if issuer.kind != "http" and issuer.audience is False:
+            yield f"issuers[{at}].audience = false: tokens that were made for other services are accepted here"
 
 
 def _rest(settings: Settings) -> Iterator[str]:

@@ -147,12 +147,15 @@ def _issuers(settings: Settings) -> Iterator[Problem]:
             yield Problem((*place, "name"), f"{dotted(place)}.name: there is another {issuer.named!r}; write a name")
         names.add(issuer.named)
         for key in _UNWRITTEN[issuer.kind]:
-            if getattr(issuer, key) == "":
+            if not getattr(issuer, key) and getattr(issuer, key) is not False:
                 off = ", or false, which does not check it" if key in ("issuer", "audience") else ""
                 text = f"{dotted((*place, key))} is missing; kind {issuer.kind!r} needs it: write it{off}"
                 yield Problem((*place, key), text)
         if issuer.kind == "jwt" and issuer.client_id:
             yield Problem((*place, "client_id"), f"{dotted(place)}.client_id: signing in {LATER}; remove it")
+        for key in issuer.unread:
+            text = f"{dotted((*place, key))} is not read where kind is {issuer.kind!r}, and protects nothing; remove it"
+            yield Problem((*place, key), text)
 
 
 def _upstreams(settings: Settings) -> Iterator[Problem]:

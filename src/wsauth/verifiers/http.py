@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
 from math import inf
+from types import NoneType
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from wsauth.core import units
 from wsauth.core.credentials import Credentials
@@ -31,19 +33,23 @@ class HTTPVerifier:
 
     The backend is asked with GET, and gets the token as `Authorization: Bearer …` or the one cookie that is named, and
     nothing else of the client's. An answer of 2xx with a JSON object, `{"subject": …}`, is a yes; `roles`,
-    `permissions` and `expires_in` (seconds) may stand beside it. 401 and 403 are a no; anything else is no answer. It
-    is kept for five seconds at most.
+    `permissions`, `expires_in` (seconds) and `iat` (when they logged in, seconds since 1970) may stand beside it. 401
+    and 403 are a no; anything else is no answer. It is kept for five seconds at most.
 
     Args:
         url: where the backend is asked; https, or http on this machine.
         issuer: the identities' issuer; `None`: `name` is.
         recheck: how long a connection may stand on an answer.
+        max_ttl: how long a revocation is kept; 0 is for as long as there is a store.
         subject_claim: where the subject stands in the answer: a text, or an integer, which is written in decimal.
         roles_claim, permissions_claim: the same for the rights.
         roles: their names to ours, `"*"` for all; a role that is not in it is dropped.
         cookie: the cookie of the backend's sessions; without one only tokens are judged.
         name: the identities' issuer where `issuer` is `None`; `http` if it is not given.
         clock: what time it is.
+
+    Attributes:
+        asks: Host and path of its questions. An application that answers them itself must not ask who is asking.
 
     Raises:
         ConfigurationError: something cannot work or would not be safe.
@@ -55,6 +61,7 @@ class HTTPVerifier:
         url: str,
         issuer: str | None = None,
         recheck: str | float = "5m",
+        max_ttl: str | float = "24h",
         subject_claim: str = "subject",
         roles_claim: str = "roles",
         permissions_claim: str = "permissions",
@@ -70,13 +77,16 @@ class HTTPVerifier:
             issuer=issuer,
             name=name or "http",
             audience=None,
+            max_ttl=max_ttl,
             subject_claim=subject_claim,
             roles_claim=roles_claim,
             permissions_claim=permissions_claim,
             roles=roles,
         )
-        self.issuer, self.name = self._expected.issuer, self._expected.name
+        self.issuer, self.name, self.max_ttl = self._expected.issuer, self._expected.name, self._expected.max_ttl
         self._endpoint = Endpoint(check_url(url, "url"), self.clock)
+        asked = urlsplit(url)
+        self.asks = (asked.netloc.lower(), asked.path or "/")
         self._answers = Answers(self.clock, self._recheck / 2)
 
     def __repr__(self) -> str:
@@ -124,22 +134,27 @@ class HTTPVerifier:
         except ValueError as error:
             raise self._unusable(str(error)) from None
 
-    def _identity(self, answer: Mapping[str, Any]) -> Identity:
+    def _identity(self, answer: Mapping[str, Any]) -> Identity | None:
         expected = self._expected
         subject = at(answer, expected.subject_claim)
         if type(subject) is int:
             subject = str(subject)
         if not isinstance(subject, str) or not subject:
             raise ValueError(f"`{expected.subject_claim}` is neither a text nor an integer")
-        lasts = answer.get("expires_in", inf)
-        if type(lasts) not in (int, float) or not lasts > 0:
+        now, lasts, issued_at = self.clock.now(), answer.get("expires_in", inf), answer.get("iat")
+        if type(lasts) not in (int, float):
             raise ValueError("`expires_in` is not a number of seconds")
+        if type(issued_at) not in (int, float, NoneType):
+            raise ValueError("`iat` is not a time in seconds since 1970")
+        if not lasts > 0:
+            return None
         return Identity(
             subject,
             issuer=expected.issuer or expected.name,
             roles=roles_in(answer, expected.roles_claim, expected.roles),
             permissions=permissions_in(answer, expected.permissions_claim),
-            expires_at=self.clock.now() + min(lasts, self._recheck),
+            expires_at=now + min(lasts, self._recheck),
+            claims={} if issued_at is None else {"iat": issued_at},
         )
 
     def _unusable(self, why: str) -> Refused:

@@ -13,6 +13,7 @@ from wsauth.core import units
 from wsauth.core.credentials import Credentials
 from wsauth.core.identity import Identity
 from wsauth.core.tokens.claims import identify_answer
+from wsauth.core.tokens.envelope import open_envelope
 from wsauth.core.tokens.expecting import expectations
 from wsauth.core.tokens.strict_json import load_object
 from wsauth.errors import ConfigurationError, Refused
@@ -22,6 +23,8 @@ from wsauth.services.clock import SystemClock
 from wsauth.services.keys.documents import check_url
 
 __all__ = ["IntrospectionVerifier"]
+
+_DOTS: Final = 2
 
 _log = logging.getLogger("wsauth")
 
@@ -86,7 +89,8 @@ class IntrospectionVerifier:
             permissions_claim=permissions_claim,
             roles=roles,
         )
-        self.issuer, self.name, self.leeway = self._expected.issuer, self._expected.name, self._expected.leeway
+        self.issuer, self.name = self._expected.issuer, self._expected.name
+        self.leeway, self.max_ttl = self._expected.leeway, self._expected.max_ttl
         self._endpoint = Endpoint(check_url(url, "url"), self.clock)
         self._answers = Answers(self.clock, self._recheck / 2)
         self._headers, self._form = _authentication(client_auth, client_id, client_secret)
@@ -100,7 +104,7 @@ class IntrospectionVerifier:
         Raises:
             Refused: `token_invalid`, `token_expired`, or `unavailable`: nobody answers.
         """
-        if not is_askable(credentials, self.cookie):
+        if not is_askable(credentials, self.cookie) or self._is_anothers(credentials.secret):
             return None
         return await self._answers.get(credentials.secret, partial(self._ask, credentials.secret))
 
@@ -120,6 +124,13 @@ class IntrospectionVerifier:
         """Ask no more."""
         await self._answers.aclose()
         await self._endpoint.aclose()
+
+    def _is_anothers(self, token: str) -> bool:
+        """Tell whether it is a JWT that names another issuer, whose tokens are nothing to ask this one about."""
+        if self.issuer is None or token.count(".") != _DOTS:
+            return False
+        envelope = open_envelope(token)
+        return envelope is not None and envelope.claims.get("iss", self.issuer) != self.issuer
 
     async def _ask(self, token: str) -> Identity | None:
         form = {"token": token, "token_type_hint": "access_token", **self._form}

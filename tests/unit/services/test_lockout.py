@@ -32,6 +32,21 @@ async def test_the_answer_of_a_locked_account_does_not_depend_on_the_password(tm
         assert await refusal(it, PASSWORD, **unknown) == "account_locked"
 
 
+async def test_a_known_device_is_known_for_one_account(tmp_path: Path) -> None:
+    """What the owner of `x alice` keeps is nothing for alice's account, however it is cut."""
+    async with ground(tmp_path) as it:
+        await it.alice()
+        theirs, hers = it.lockout.device_cookie("x alice"), it.lockout.device_cookie("alice")
+        for _ in range(11):
+            await refusal(it, "wrong")
+        device, _, tag = theirs.partition(".")
+        for forged in (theirs, f"{device} x.{tag}", f"{device}x.{tag}", f".{tag}", hers[:-1], hers.upper(), ""):
+            with pytest.raises(Refused) as no:
+                await it.sessions.login("alice", PASSWORD, "tokens", address="198.51.100.1", device=forged)
+            assert no.value.code == "account_locked", forged
+        await it.sessions.login("alice", PASSWORD, "tokens", address="198.51.100.1", device=hers)
+
+
 async def test_many_at_once_are_no_way_around(tmp_path: Path) -> None:
     """Of fifty wrong passwords at the same time ten are looked at."""
     async with ground(tmp_path) as it:

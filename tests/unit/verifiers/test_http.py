@@ -83,10 +83,18 @@ async def test_an_answer_of_another_shape_can_be_read(it: Provider, clock: Stepp
     assert (found.key, found.roles) == (("github", "583231"), ("core",))
 
 
-@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
-async def test_a_no_is_a_no(it: Provider, clock: SteppedClock, status: str) -> None:
+@pytest.mark.parametrize(
+    "no",
+    [
+        response(b"{}", status="401 Unauthorized"),
+        response(b"{}", status="403 Forbidden"),
+        {"subject": "alice", "expires_in": 0},
+    ],
+    ids=["401", "403", "over"],
+)
+async def test_a_no_is_a_no(it: Provider, clock: SteppedClock, no: Any) -> None:
     """Nobody's at first; whoever stands on it is told that the session has ended."""
-    it.answers[ASK] = response(b"{}", status=status)
+    it.answers[ASK] = no
     judge = verifier(it, clock)
     assert await judge.verify(presented("t")) is None
     assert await code(judge, again=True) == "session_revoked"
@@ -96,7 +104,7 @@ async def test_a_no_is_a_no(it: Provider, clock: SteppedClock, status: str) -> N
     "answer",
     [
         {}, {"subject": ""}, {"subject": None}, {"subject": True}, {"subject": 1.5}, {"subject": ["alice"]}, [], "a",
-        {"subject": "alice", "expires_in": 0}, {"subject": "alice", "expires_in": "60"}, response(b"<p>Welcome</p>"),
+        {"subject": "alice", "expires_in": "60"}, {"subject": "alice", "iat": "1"}, response(b"<p>Welcome</p>"),
         response(b"", status="204 No Content"), response(b"{}", "Location: /login", status="302 Found"),
         response(b"{}", status="404 Not Found"), response(b"{}", status="500 Oops"),
         response(b'{"subject": "alice", "subject": "root"}'),
@@ -119,10 +127,30 @@ async def test_a_cookie_and_a_token_of_one_value_are_two(it: Provider, clock: St
     assert len(it.asked) == 2
 
 
+async def test_a_cookie_of_an_answer_is_nobody_elses(it: Provider, clock: SteppedClock) -> None:
+    """A backend that renews its cookie with every answer does not make the next one who is asked about Alice."""
+    judge = verifier(it, clock, cookie="sessionid")
+    it.answers[ASK] = response(b'{"subject": "alice"}', "Set-Cookie: sessionid=renewed; Path=/")
+    assert await judge.verify(cookie("abc")) is not None
+    await judge.verify(presented("junk"))
+    await judge.verify(cookie("def"))
+    assert [head.count("renewed") for head, _ in it.requests] == [0, 0, 0]
+
+
+async def test_when_they_logged_in_may_be_said(it: Provider, clock: SteppedClock) -> None:
+    """Then a revocation tells the sessions before it from those after it."""
+    it.answers[ASK] = {"subject": "alice", "iat": NOW - 60}
+    found = await verifier(it, clock).verify(presented("t"))
+    assert found is not None
+    assert found.claims["iat"] == NOW - 60
+
+
 async def test_what_cannot_be_a_header_is_not_sent(it: Provider, clock: SteppedClock) -> None:
-    """A line's end in a token, a cookie that nobody named, a password."""
+    """A line's end or a blank in a token, nothing, a cookie that nobody named, a password."""
     judge = verifier(it, clock)
     for each in (
+        Credentials("token", "abc ", source="message"),
+        Credentials("token", "", source="message"),
         Credentials("token", "a\r\nCookie: x=y", source="message"),
         cookie("abc"),
         Credentials("password", "p", source="basic", username="alice"),

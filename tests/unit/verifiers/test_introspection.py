@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from tests.issuing import NOW, Provider, SteppedClock, presented, provider, response
+from tests.issuing import NOW, Provider, SteppedClock, presented, provider, response, signed
 from wsauth.core.credentials import Credentials
 from wsauth.core.identity import Identity
 from wsauth.errors import ConfigurationError, Refused
@@ -52,7 +52,7 @@ async def test_an_active_token_is_its_subjects(it: Provider, clock: SteppedClock
     """Who, what they may do, and until when they must be asked about again; the token is sent in the body."""
     judge = verifier(it, clock, roles="*", roles_claim="groups")
     it.answers[ASK] = {**ACTIVE, "groups": ["staff"], "sid": "s-1", "jti": "t-1"}
-    found = await asked(judge, "a+b c")
+    found = await asked(judge, "a+b&c")
     assert isinstance(found, Identity)
     assert found.key == (ISSUER, "alice")
     assert (found.roles, found.permissions, found.expires_at) == (("staff",), ("read", "write"), NOW + 300)
@@ -60,7 +60,7 @@ async def test_an_active_token_is_its_subjects(it: Provider, clock: SteppedClock
     ((head, body),) = it.requests
     assert head.startswith(f"POST {ASK} HTTP/1.1\r\n")
     assert f"Authorization: Basic {base64.b64encode(b'we:s+e%3Acret').decode()}" in head
-    assert parse_qs(body) == {"token": ["a+b c"], "token_type_hint": ["access_token"]}
+    assert parse_qs(body) == {"token": ["a+b&c"], "token_type_hint": ["access_token"]}
 
 
 async def test_a_client_can_say_who_it_is_in_the_body(it: Provider, clock: SteppedClock) -> None:
@@ -178,7 +178,7 @@ async def test_few_are_asked_about_at_a_time(it: Provider, clock: SteppedClock) 
     """Of 100 tokens 32 are under way."""
     it.gates[ASK] = asyncio.Event()
     judge = verifier(it, clock)
-    asking = asyncio.gather(*(asked(judge, f"token {each}") for each in range(100)))
+    asking = asyncio.gather(*(asked(judge, f"token-{each}") for each in range(100)))
     await asyncio.sleep(0.3)
     assert len(it.asked) == 32
     it.gates[ASK].set()
@@ -193,7 +193,7 @@ async def test_a_server_that_is_down_is_left_alone(
     it.break_down()
     judge = verifier(it, clock)
     for each in range(20):
-        assert await asked(judge, f"token {each}") == "unavailable"
+        assert await asked(judge, f"token-{each}") == "unavailable"
     assert len(it.asked) == 5
     clock.advance(1)
     assert await asked(judge) == await asked(judge) == "unavailable"
@@ -206,6 +206,61 @@ async def test_a_server_that_is_down_is_left_alone(
     assert isinstance(await asked(judge), Identity)
     assert isinstance(await asked(judge, "other"), Identity)
     assert caplog.text.count("cannot be asked") == 2
+
+
+async def test_strangers_do_not_count_as_its_failures(it: Provider, clock: SteppedClock) -> None:
+    """What cannot even be sent is nobody's, and the next good token is asked about."""
+    judge = verifier(it, clock)
+    for _ in range(10):
+        assert await asked(judge, "abc ") is None
+    assert isinstance(await asked(judge), Identity)
+
+
+async def test_another_issuers_jwt_is_not_told(it: Provider, clock: SteppedClock) -> None:
+    """A JWT of somebody else may be good there; one of this issuer, or an opaque one with dots, is asked about."""
+    judge = verifier(it, clock)
+    assert await asked(judge, signed({"iss": "https://other.example", "sub": "alice"}, "HS256")) is None
+    assert it.asked == []
+    for token in (signed({"iss": ISSUER, "sub": "alice"}, "HS256"), "a.b.c"):
+        assert isinstance(await asked(judge, token), Identity), token
+
+
+async def test_whoever_has_left_is_not_asked_about(it: Provider, clock: SteppedClock) -> None:
+    """When all who wait for an answer have gone, its question is dropped, also from the queue."""
+    it.gates[ASK] = asyncio.Event()
+    judge = verifier(it, clock)
+    asking = [asyncio.ensure_future(asked(judge, f"token{each}")) for each in range(100)]
+    await asyncio.sleep(0.2)
+    for each in asking:
+        each.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
+    it.gates[ASK].set()
+    assert isinstance(await asked(judge), Identity)
+    assert len(it.asked) == 33
+
+
+async def test_after_the_end_nobody_is_asked(it: Provider, clock: SteppedClock) -> None:
+    """Who waits is told so at once, and so is whoever comes later."""
+    it.gates[ASK] = asyncio.Event()
+    judge = verifier(it, clock)
+    waiting = asyncio.ensure_future(asked(judge))
+    await asyncio.sleep(0.1)
+    await judge.aclose()
+    assert await waiting == "unavailable"
+    assert await asked(judge, "later") == "unavailable"
+
+
+async def test_an_outage_may_last(it: Provider, clock: SteppedClock) -> None:
+    """After thousands of failures it is still asked each half minute, and no more often."""
+    it.break_down()
+    judge = verifier(it, clock)
+    for _ in range(5):
+        await asked(judge)
+    judge._endpoint._failures = 5000
+    for _ in range(3):
+        clock.advance(30)
+        assert await asked(judge) == await asked(judge) == "unavailable"
+    assert len(it.asked) == 8
 
 
 async def test_a_wrong_secret_is_named(it: Provider, clock: SteppedClock, caplog: pytest.LogCaptureFixture) -> None:

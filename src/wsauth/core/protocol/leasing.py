@@ -149,6 +149,19 @@ class Leasing(Ground):
         if self.speaks:
             self._out.append(commands.Send(control.success(longer, now, self._draw())))
 
+    def _recheck(self, identity: Identity, now: float) -> None:
+        self._change_rights(identity, now)
+        lease, ends_at = self.lease, identity.expires_at
+        if lease is None or self.state not in _GRANTED or ends_at is None:
+            return
+        if ends_at >= lease.ends_at:
+            self._extend(ends_at, now)
+            return
+        self._put(msgspec.structs.replace(lease, granted_at=now, ends_at=ends_at), LeaseEvent.CHANGE)
+        self._warned = False
+        if self.speaks and self.state is State.OPEN:
+            self._out.append(commands.Send(control.success(self._held_lease(), now, self._draw())))
+
     def _change_rights(self, identity: Identity, now: float) -> None:
         old = self.lease
         if old is None or self.state not in _GRANTED:

@@ -118,6 +118,21 @@ class Machine(Leasing):
         """Note a message of the application, for `idle_timeout`."""
         self._stirred_at = now
 
+    def rechecked(self, identity: Identity, now: float) -> list[Command]:
+        """Take what somebody who was asked again says: other rights, and a later or an earlier end of the lease.
+
+        Args:
+            identity: whose the lease is, as of now.
+            now: seconds since the epoch.
+
+        Raises:
+            ProtocolError: it is another identity's.
+        """
+        self._catch_up(now)
+        self._recheck(identity, now)
+        self._replay(now)
+        return self._done(now)
+
     def extended(self, ends_at: float, now: float) -> list[Command]:
         """Move the lease's end forwards: its session was refreshed elsewhere, or the server asked again.
 

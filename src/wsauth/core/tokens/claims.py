@@ -68,7 +68,9 @@ def identify_answer(claims: Mapping[str, Any], expected: Expectations, now: floa
     """
     if expected.issuer is not None and "iss" not in claims:
         claims = {**claims, "iss": expected.issuer}
-    return _identity(claims, expected, now)
+    identity = _identity(claims, expected, now)
+    # What it says ends when it says: leeway is for clocks that sign and read apart.
+    return identity if identity.expires_at is None else identity.replace(expires_at=float(claims["exp"]))
 
 
 def _identity(claims: Mapping[str, Any], expected: Expectations, now: float) -> Identity:

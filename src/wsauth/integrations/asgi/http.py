@@ -16,7 +16,7 @@ from wsauth.errors import PermissionDenied, Refused
 from wsauth.integrations.asgi.request import is_private
 from wsauth.integrations.asgi.types import Scope
 
-__all__ = ["Request", "read_credentials"]
+__all__ = ["Request", "is_question", "read_credentials"]
 
 _READ = frozenset({b"authorization", b"cookie", b"origin", b"x-csrf-token"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -59,6 +59,15 @@ class Request:
             if not self.permissions.allow(name):
                 raise PermissionDenied(name)
         return self.identity
+
+
+def is_question(scope: Scope, questions: frozenset[tuple[str, str]]) -> bool:
+    """Tell whether a request goes where a verifier asks about credentials.
+
+    Those that it carries are the ones that are asked about: who asked again would wait for itself.
+    """
+    hosts = [value.decode("latin-1").lower() for name, value in scope["headers"] if name == b"host"]
+    return any((host, scope["path"]) in questions for host in hosts)
 
 
 def read_credentials(scope: Scope, cookies: frozenset[str], origins: Origins) -> Credentials | None:

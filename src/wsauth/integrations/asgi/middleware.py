@@ -8,7 +8,7 @@ from wsauth.core.permissions import Permissions
 from wsauth.core.users import required_change
 from wsauth.errors import ConfigurationError, Refused
 from wsauth.integrations.asgi.host import Host
-from wsauth.integrations.asgi.http import Request, read_credentials
+from wsauth.integrations.asgi.http import Request, is_question, read_credentials
 from wsauth.integrations.asgi.request import address_of, is_private, path_of, read_handshake
 from wsauth.integrations.asgi.servers import server_of
 from wsauth.integrations.asgi.types import App, AsgiMessage, Guarding, Receive, Scope, Send
@@ -70,6 +70,8 @@ class WebSocketAuthMiddleware:
         overriding, credentials = guard.authentication.overriding, None
         if overriding is not None:
             return Request(overriding, guard.roles.resolve(overriding), None)
+        if guard.questions and is_question(scope, guard.questions):
+            return Request(NOBODY, Permissions(()), None)
         try:
             credentials = read_credentials(scope, guard.cookies, guard.origins)
             if credentials is None:

@@ -24,6 +24,7 @@ class Guarding(Protocol):
     authentication: Authentication
     connections: Connections
     cookies: frozenset[str]
+    questions: frozenset[tuple[str, str]]
     origins: Origins
     roles: Roles
     routes: Routes

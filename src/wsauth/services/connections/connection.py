@@ -256,9 +256,8 @@ class Connection:
         if identity.key != self.identity.key:
             self.end(Refused("token_revoked", f"it is {identity}'s now, and was {self.identity}'s"))
             return
-        self.rights_changed(identity)
-        if identity.expires_at is not None:
-            self.extended(identity.expires_at)
+        self.perform(self.machine.rechecked(identity, self._service.clock.now()))
+        self._index_lease()
 
     def _index_lease(self) -> None:
         """Be found as whose the lease is, which is not always whose the last credential was."""

@@ -50,8 +50,8 @@ class Recheck:
         self._asking: asyncio.Task[None] | None = None
 
     def plan(self, lease: Lease) -> None:
-        """Ask before this lease ends, unless the question before did not make it longer."""
-        if not self._ends_at < lease.ends_at < inf:
+        """Ask before this lease ends, unless the question before left the end where it was."""
+        if lease.ends_at in (self._ends_at, inf):
             return
         self._ends_at = lease.ends_at
         ahead = min(_AHEAD, (lease.ends_at - lease.granted_at) / 4)
