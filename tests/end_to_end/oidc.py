@@ -36,6 +36,19 @@ class Provider:
 
     async def token(self, subject: str, resource: str) -> str:
         """Have a user log in on the provider's own pages and agree, and return the access token that comes of it."""
+        async with httpx2.AsyncClient(base_url=self.issuer, trust_env=False) as browser:
+            return await self.sign_in(browser, subject, resource)
+
+    async def log_out(self, browser: httpx2.AsyncClient) -> None:
+        """Have whoever is logged in with this browser log out on the provider's own page."""
+        page = (await browser.get("/session/end")).text
+        proof = re.search(r'name="xsrf" value="(\w+)"', page)
+        assert proof is not None, page
+        reply = await browser.post("/session/end/confirm", data={"xsrf": proof[1], "logout": "yes"})
+        assert reply.status_code == 303, reply.text
+
+    async def sign_in(self, browser: httpx2.AsyncClient, subject: str, resource: str) -> str:
+        """Have a user log in with this browser, which stays logged in, and return the access token."""
         verifier = secrets.token_urlsafe(48)
         challenge = urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=").decode()
         asked = {
@@ -43,19 +56,18 @@ class Provider:
             "scope": "openid chat:read", "resource": resource, "code_challenge": challenge,
             "code_challenge_method": "S256",
         }  # fmt: skip
-        async with httpx2.AsyncClient(base_url=self.issuer, trust_env=False) as browser:
-            reply = await browser.get("/auth", params=asked)
-            for prompt in ({"prompt": "login", "login": subject, "password": "any"}, {"prompt": "consent"}):
-                page = reply.headers["location"]
-                assert re.search(r"/interaction/[\w-]+\Z", page), page
-                reply = await browser.post(page, data=prompt)
-                reply = await browser.get(reply.headers["location"])
-            code = parse_qs(urlsplit(reply.headers["location"]).query)["code"][0]
-            form = {
-                "grant_type": "authorization_code", "code": code, "redirect_uri": asked["redirect_uri"],
-                "code_verifier": verifier, "resource": resource,
-            }  # fmt: skip
-            found = (await browser.post("/token", data=form, auth=APP)).json()
+        reply = await browser.get("/auth", params=asked)
+        for prompt in ({"prompt": "login", "login": subject, "password": "any"}, {"prompt": "consent"}):
+            page = reply.headers["location"]
+            assert re.search(r"/interaction/[\w-]+\Z", page), page
+            reply = await browser.post(page, data=prompt)
+            reply = await browser.get(reply.headers["location"])
+        code = parse_qs(urlsplit(reply.headers["location"]).query)["code"][0]
+        form = {
+            "grant_type": "authorization_code", "code": code, "redirect_uri": asked["redirect_uri"],
+            "code_verifier": verifier, "resource": resource,
+        }  # fmt: skip
+        found = (await browser.post("/token", data=form, auth=APP)).json()
         return secret(str(found["access_token"]), "an access token of the provider")
 
     async def client_token(self, resource: str) -> str:
@@ -80,10 +92,16 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def running(node: Path, port: int) -> AsyncGenerator[Provider]:
-    """Run the provider on a port; what it knows is in its memory and ends with it."""
+async def running(node: Path, port: int, logouts: str = "") -> AsyncGenerator[Provider]:
+    """Run the provider on a port; what it knows is in its memory and ends with it.
+
+    Args:
+        node: the executable.
+        port: where.
+        logouts: where it tells of log-outs; empty: nowhere.
+    """
     process = await asyncio.create_subprocess_exec(
-        node, "provider.mjs", str(port), cwd=FOLDER, start_new_session=True,
+        node, "provider.mjs", str(port), logouts, cwd=FOLDER, start_new_session=True,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     hold(process.pid)

@@ -21,7 +21,7 @@ from websockets.exceptions import InvalidStatus
 from tests.end_to_end import oidc
 from tests.end_to_end.administering import closed, control
 from tests.end_to_end.django import django
-from tests.issuing import Provider, provider, response
+from tests.issuing import Provider, provider, public_jwk, response, signed
 from tests.lifeline import hold, release
 from tests.wsauth_server import Serving, command, serving
 from tests.wsauth_sockets import called, eventually
@@ -257,6 +257,125 @@ audience = "{oidc.SIGNED}"
         assert await echoes(sockets[1])
 
 
+# Their log-out is ours.
+
+LOGOUT = "http://schemas.openid.net/event/backchannel-logout"
+
+
+async def test_a_log_out_at_the_real_provider_closes_the_sockets(tmp_path: Path, node: Path) -> None:
+    """Alice logs out on the provider's page: it tells us, her socket is closed, and Bob's is not; the log has it."""
+    port, ours = oidc.free_port(), oidc.free_port()
+    logouts = f"http://127.0.0.1:{ours}/auth/oauth/idp/backchannel-logout"
+    async with oidc.running(node, port, logouts) as idp, AsyncExitStack() as stack:
+        config = f"""{CONFIG}
+[[issuers]]
+name = "idp"
+issuer = "{idp.issuer}"
+audience = "{oidc.SIGNED}"
+client_id = "app"
+sign_in = false
+"""
+        at = await stack.enter_async_context(serving(tmp_path, "--port", str(ours), config=config))
+        browser = await stack.enter_async_context(httpx2.AsyncClient(base_url=idp.issuer, trust_env=False))
+        token = await idp.sign_in(browser, "alice", oidc.SIGNED)
+        hers, _ = await opened(stack, at, token)
+        his, _ = await opened(stack, at, await idp.token("bob", oidc.SIGNED))
+        await asyncio.sleep(1.1)  # her token is a second older than the log-out, which is told in whole seconds
+        await idp.log_out(browser)
+        assert await closed(hers) == "3000 token_revoked"
+        assert await echoes(his)
+        assert await code(at, token) == (401, "token_revoked")
+        entries = (await at.command("audit", "list", "--json", "--event", "authn_token_revoked")).out
+        assert json.loads(entries)["subject"] == "alice"
+
+
+@pytest.fixture
+async def told(tmp_path: Path, idp: Provider) -> AsyncGenerator[Serving]:
+    """Run a server that the scripted provider may tell of log-outs."""
+    idp.publish(public_jwk("ES256", kid="k"))
+    config = f"""{CONFIG}
+[[issuers]]
+name = "idp"
+issuer = "{idp.url}"
+audience = "chat"
+client_id = "web"
+sign_in = false
+"""
+    async with serving(tmp_path, config=config) as at:
+        yield at
+
+
+def token_of(idp: Provider, subject: str, session: str, *, ago: int = 60) -> str:
+    """Return an access token of a session."""
+    now = int(time.time())
+    said = {"iss": idp.url, "sub": subject, "aud": "chat", "iat": now - ago, "exp": now + 600, "sid": session}
+    return signed(said, "ES256", kid="k", typ="at+jwt")
+
+
+def log_out(idp: Provider, number: int, **named: str) -> str:
+    """Return a logout token."""
+    now = int(time.time())
+    said = {"iss": idp.url, "aud": "web", "iat": now, "exp": now + 60, "jti": f"l-{number}", "events": {LOGOUT: {}}}
+    return signed(said | named, "ES256", kid="k", typ="logout+jwt")
+
+
+async def tell(at: Serving, token: str, path: str = "/auth/oauth/idp/backchannel-logout") -> httpx2.Response:
+    """Tell of a log-out as a provider does."""
+    async with httpx2.AsyncClient(trust_env=False, timeout=20) as http:
+        return await http.post(f"{at.http}{path}", data={"logout_token": token})
+
+
+async def test_oa_23_exactly_whom_it_names_is_logged_out(told: Serving, idp: Provider) -> None:
+    """OA-23: by `sid` that session, by both the same, by `sub` all of hers; within a second, and nobody else."""
+    async with AsyncExitStack() as stack:
+        names = [("alice", "s-1"), ("alice", "s-2"), ("alice", "s-3"), ("bob", "s-4")]
+        first, second, third, bobs = [(await opened(stack, told, token_of(idp, *each)))[0] for each in names]
+        for number, (socket, named) in enumerate(
+            [(first, {"sid": "s-1"}), (second, {"sid": "s-2", "sub": "alice"}), (third, {"sub": "alice"})]
+        ):
+            answer = await tell(told, log_out(idp, number, **named))
+            assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+            async with asyncio.timeout(2):
+                assert (await closed(socket)).startswith("3000 ")
+        assert await echoes(bobs)
+
+
+async def test_oa_25_a_newer_login_survives(told: Serving, idp: Provider) -> None:
+    """OA-25: what was issued after the log-out is another login, also when the logout token comes late."""
+    old, late = token_of(idp, "alice", "s-1"), log_out(idp, 1, sub="alice")
+    await asyncio.sleep(1.1)
+    async with AsyncExitStack() as stack:
+        new, _ = await opened(stack, told, token_of(idp, "alice", "s-2", ago=0))
+        assert (await tell(told, late)).status_code == 200
+        assert await code(told, old) == (401, "session_revoked")
+        assert await echoes(new)
+
+
+async def test_oa_22_a_bad_logout_token_ends_nothing(told: Serving, idp: Provider) -> None:
+    """OA-22: replayed, of another path, as a GET, twice in a form, huge, forged, no token: 400 and its like."""
+    async with AsyncExitStack() as stack:
+        socket, _ = await opened(stack, told, token_of(idp, "alice", "s-1"))
+        good = log_out(idp, 1, sid="s-9")
+        assert (await tell(told, good)).status_code == 200
+        url = f"{told.http}/auth/oauth/idp/backchannel-logout"
+        async with httpx2.AsyncClient(trust_env=False) as http:
+            wrong = [
+                (await tell(told, good), 400),
+                (await tell(told, log_out(idp, 2, sid="s-1"), "/auth/oauth/other/backchannel-logout"), 415),
+                (await http.get(url, params={"logout_token": log_out(idp, 3, sid="s-1")}), 405),
+                (await http.post(url, data={"logout_token": [log_out(idp, 4, sid="s-1")] * 2}), 400),
+                (await http.post(url, data={"logout_token": "x" * 1_000_000}), 413),
+                (await http.post(url, data={"logout_token": log_out(idp, 5, sid="s-1")[:-6] + "AAAAAA"}), 400),
+                (await http.post(url, data={"logout_token": log_out(idp, 6, sid="s-1", nonce="n")}), 400),
+                (await http.post(url, data={"logout_token": token_of(idp, "alice", "s-1")}), 400),
+                (await http.post(url, data={}), 400),
+                (await http.post(url, data={"logout_token": good}, headers={"Origin": "https://evil.example"}), 403),
+            ]
+        assert [answer.status_code for answer, _ in wrong] == [status for _, status in wrong]
+        assert {answer.headers["cache-control"] for answer, _ in wrong if answer.status_code == 400} == {"no-store"}
+        assert await echoes(socket)
+
+
 # The application's own backend.
 
 
@@ -337,7 +456,9 @@ async def test_an_application_may_be_asked_about_its_own_sessions() -> None:
         ('kind = "introspection"\nissuer = false\naudience = false\nurl = "https://i.example"', "issuers[0].client_id"),
         ('issuer = "https://i.example"\naudience = "a"\njwks_url = "http://i.example/"', "is not https"),
         ('issuer = "https://i.example"\naudience = "a"\nsecret = "short"', "secret"),
-        ('issuer = "https://i.example"\naudience = "a"\nclient_id = "x"', "comes in a later release"),
+        ('issuer = "https://i.example"\naudience = "a"\nclient_id = "x"', "write sign_in = false"),
+        ('issuer = "https://i.example"\naudience = "a"\nclient_id = "x"\nsign_in = true', "comes in a later release"),
+        ('issuer = false\naudience = "a"\nclient_id = "x"\nsign_in = false\nsecret = "x"', "client_id needs"),
         ('kind = "http"\nurl = "https://a.example"\n[[issuers]]\nkind = "http"\nurl = "https://b.example"', "another"),
         ('kind = "http"\nname = "wsauth"\nurl = "https://a.example"', "issuers[0].name"),
         ('kind = "saml"', "issuers[0].kind"),

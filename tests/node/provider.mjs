@@ -1,11 +1,12 @@
 // A certified OpenID provider (npm oidc-provider) on loopback, with its own login and consent pages.
-// Arguments: the origin that it is reached at. The API that is asked for decides the token: "chat" is opaque, so its
-// holder asks the introspection endpoint; "signed" is a JWT (RFC 9068).
+// Arguments: its port, and where it tells of log-outs. The API that is asked for decides the token: "opaque" is one that
+// is asked about at the introspection endpoint, "signed" a JWT (RFC 9068).
 import { createServer } from "node:http";
 import Provider from "oidc-provider";
 
 const port = Number(process.argv[2]);
 const issuer = `http://127.0.0.1:${port}`;
+const logouts = process.argv[3];
 
 const provider = new Provider(issuer, {
   clients: [
@@ -14,6 +15,7 @@ const provider = new Provider(issuer, {
       client_secret: "the secret of the app",
       redirect_uris: [`${issuer}/nowhere`],
       grant_types: ["authorization_code", "refresh_token", "client_credentials"],
+      ...(logouts && { backchannel_logout_uri: logouts }),
     },
     {
       client_id: "wsauth",
@@ -32,7 +34,13 @@ const provider = new Provider(issuer, {
     },
   ],
   cookies: { keys: ["a key for the tests"] },
+  // Its own fetch reaches no loopback address.
+  fetch: (url, options) => {
+    delete options.dispatcher;
+    return fetch(url, options);
+  },
   features: {
+    backchannelLogout: { enabled: true },
     clientCredentials: { enabled: true },
     introspection: { enabled: true, allowedPolicy: () => true },
     revocation: { enabled: true },

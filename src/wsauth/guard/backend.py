@@ -129,6 +129,7 @@ class Backend:
         token_id: str | None = None,
         leeway: float = 0.0,
         kept: float = KEPT,
+        until: float | None = None,
     ) -> Report:
         """Make what one of these names worthless, in all processes, and close what it opened.
 
@@ -139,6 +140,7 @@ class Backend:
             token_id: one token.
             leeway: how far the issuer's clock may be ahead, in seconds.
             kept: how long its credentials may live, in seconds.
+            until: what was issued to the identity up to then, in seconds since the epoch; by default up to now.
         """
         now, store = self.clock.now(), self.store
         if issuer != OWN_ISSUER:
@@ -149,9 +151,9 @@ class Backend:
                 return NewRow(kind="session", key=session_id, keep_until=now + kept, order=order)
             if token_id is not None:
                 return NewRow(kind="token", key=pair_key(issuer, token_id), keep_until=now + kept, order=order)
-            until = {"until": now + leeway}
+            value = {"until": now + leeway if until is None else until}
             key = pair_key(issuer, subject or "")
-            return NewRow(kind="subject", key=key, value=until, keep_until=now + kept, order=order)
+            return NewRow(kind="subject", key=key, value=value, keep_until=now + kept, order=order)
 
         def event(result: object) -> events.Revoked | None:
             if result is False:  # there is no such session, and nothing was changed

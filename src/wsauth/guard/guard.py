@@ -277,6 +277,20 @@ class Guard:
             raise ConfigurationError("revoke: name exactly one of subject, session_id and token_id")
         if session_id is None:
             issuer = await self._issuer(issuer, subject)
+        return await self._revoke(issuer, subject, session_id, token_id)
+
+    async def revoke_issued(self, subject: str, issuer: str, until: float) -> Report:
+        """Make worthless what was issued to an identity up to a time, in seconds since the epoch, by its own clock."""
+        return await self._revoke(issuer, subject, None, None, until)
+
+    async def _revoke(
+        self,
+        issuer: str | None,
+        subject: str | None,
+        session_id: str | None,
+        token_id: str | None,
+        until: float | None = None,
+    ) -> Report:
         leeway, kept = self._bounds(issuer)
         with recording():
             report = await self.backend.revoke(
@@ -286,6 +300,7 @@ class Guard:
                 token_id=token_id,
                 leeway=leeway,
                 kept=kept,
+                until=until,
             )
             named = {"subject": subject, "issuer": issuer, "session_id": session_id, "token_id": token_id}
             self._publish(events.Revoked, report, **named)

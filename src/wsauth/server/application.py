@@ -16,6 +16,7 @@ from wsauth.errors import ConfigurationError
 from wsauth.guard.configured import backend_of, guard_of
 from wsauth.integrations.asgi import WebSocketAuthMiddleware
 from wsauth.server.admin.api import admin_api
+from wsauth.server.api.logouts import logout_paths
 from wsauth.server.document import PROBLEMS, PUBLIC, public_document
 from wsauth.server.echo import echo
 from wsauth.server.pages import page_routes
@@ -107,7 +108,8 @@ def public_api(plane: Plane, pages: Callable[[Plane], APIRouter] = page_routes) 
         return drawn()
 
     origins = plane.guard.origins
-    guarded: ASGIApp = Sites(app, origins, problems, "/auth/login" if plane.settings.login.form else "")
+    forms = logout_paths(plane.settings) | ({"/auth/login"} if plane.settings.login.form else set())
+    guarded: ASGIApp = Sites(app, origins, problems, forms)
     return CORSMiddleware(
         guarded,
         allow_origins=sorted(plane.settings.origins(port=port_of(plane.urls))),

@@ -10,6 +10,7 @@ from wsauth.server.admin.routes import admin_routes
 from wsauth.server.answers import Problem
 from wsauth.server.api.known import known_routes
 from wsauth.server.api.login import login_routes
+from wsauth.server.api.logouts import logout_routes
 from wsauth.server.api.sessions import session_routes
 from wsauth.server.api.tickets import ticket_routes
 from wsauth.server.api.verify import verify_routes
@@ -24,7 +25,7 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     503: {"model": Problem, "description": "Not available at the moment, or stopping"},
 }
 """What every operation may answer beside its own answers."""
-PUBLIC: Final = (login_routes, session_routes, ticket_routes, verify_routes, known_routes)
+PUBLIC: Final = (login_routes, session_routes, ticket_routes, verify_routes, known_routes, logout_routes)
 _PROBLEM: Final = "#/components/schemas/Problem"
 _PROBLEM_TYPE: Final = "application/problem+json"
 _ADMIN: Final = "/admin/"

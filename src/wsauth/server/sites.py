@@ -4,6 +4,8 @@ A browser says where a request comes from: by `Origin`, and by Fetch Metadata wh
 a body is JSON: no form and no simple request of another site can send that without asking first.
 """
 
+from collections.abc import Collection
+
 from fastapi import Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -24,10 +26,10 @@ class Sites:
         app: answers what may pass.
         origins: the pages that may send.
         problems: answers what may not.
-        forms: the path of the one request that may also be a form; empty for none.
+        forms: the paths of the requests that may also be forms.
     """
 
-    def __init__(self, app: ASGIApp, origins: Origins, problems: Problems, forms: str = "") -> None:
+    def __init__(self, app: ASGIApp, origins: Origins, problems: Problems, forms: Collection[str] = ()) -> None:
         self._app = app
         self._origins = origins
         self._problems = problems
@@ -57,7 +59,7 @@ class Sites:
         if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
             return
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind == FORM and request.url.path == self._forms:
+        if kind == FORM and request.url.path in self._forms:
             return
         if kind != "application/json":
             raise Unfit(415, "the body is JSON: send Content-Type: application/json")

@@ -9,6 +9,7 @@ from wsauth.core.cookies import DEVICES
 from wsauth.core.identity import OWN_ISSUER
 from wsauth.core.tokens.rights import role_map
 from wsauth.settings.keys import Duration, File, Kind, Names, NeededDuration, Table, key
+from wsauth.settings.later import LATER
 
 __all__ = ["Issuer"]
 
@@ -44,6 +45,12 @@ def _cookie(value: str) -> str:
     return value
 
 
+def _later(value: str | bool) -> str | bool:
+    if value not in ("", False):
+        raise ValueError(f"sign_in {LATER}; write sign_in = false")
+    return value
+
+
 def _roles(value: Any) -> Any:
     return {"*": "*"} if value == "*" else value
 
@@ -58,7 +65,7 @@ _COMMON: Final = frozenset(
 )
 _TOKENS: Final = frozenset({"audience", "required_claims", "leeway"})
 _READ: Final = {
-    "jwt": _TOKENS | {"jwks_url", "public_key", "secret", "algorithms", "token_types"},
+    "jwt": _TOKENS | {"jwks_url", "public_key", "secret", "algorithms", "token_types", "client_id", "sign_in"},
     "introspection": _TOKENS | {"recheck", "url", "client_id", "client_auth", "client_secret"},
     "http": frozenset({"recheck", "url"}),
 }
@@ -117,7 +124,10 @@ class Issuer(Table):
         "5m", "introspection and http: how long a connection stands on an answer before it is asked again."
     )
     url: str = key("", "introspection: the endpoint. http: where your backend is asked.")
-    client_id: str = key("", "introspection: who we are there.")
+    client_id: str = key("", "introspection: who we are there. jwt: whom the provider tells of log-outs.")
+    sign_in: Annotated[str | bool, BeforeValidator(_text_or_off), AfterValidator(_later), Kind("false")] = key(
+        "", "jwt: false, where there is a client_id: people do not sign in here with this provider."
+    )
     client_auth: Literal["basic", "post"] = key("basic", "introspection: how client_id and client_secret are sent.")
     client_secret: str = key("", "introspection: who we are there.", secret=True)
 

@@ -11,7 +11,6 @@ KEYS: Final[dict[str, dict[str, Any]]] = {
     "store": {"shared": ""},
     "routes": {"token_in_every_message": False, "message_rules": ""},
     "issuers": {
-        "sign_in": "",
         "authorization_url": "",
         "token_url": "",
         "userinfo_url": "",

@@ -151,8 +151,13 @@ def _issuers(settings: Settings) -> Iterator[Problem]:
                 off = ", or false, which does not check it" if key in ("issuer", "audience") else ""
                 text = f"{dotted((*place, key))} is missing; kind {issuer.kind!r} needs it: write it{off}"
                 yield Problem((*place, key), text)
-        if issuer.kind == "jwt" and issuer.client_id:
-            yield Problem((*place, "client_id"), f"{dotted(place)}.client_id: signing in {LATER}; remove it")
+        if issuer.kind == "jwt" and issuer.client_id and issuer.sign_in != False:  # noqa: E712  "" is neither
+            yield Problem(
+                (*place, "sign_in"),
+                f"{dotted(place)}.sign_in {LATER}; with a client_id write sign_in = false: it is for log-outs then",
+            )
+        if issuer.kind == "jwt" and issuer.client_id and not issuer.issuer:
+            yield Problem((*place, "client_id"), f"{dotted(place)}.client_id needs an issuer that is checked: write it")
         for key in issuer.unread:
             text = f"{dotted((*place, key))} is not read where kind is {issuer.kind!r}, and protects nothing; remove it"
             yield Problem((*place, key), text)

@@ -12,6 +12,7 @@ from wsauth.core.tokens.envelope import Envelope, open_envelope, shown
 from wsauth.core.tokens.expecting import expectations, names_in
 from wsauth.core.tokens.keys import ASYMMETRIC, SUPPORTED
 from wsauth.core.tokens.keysets import KeySet
+from wsauth.core.tokens.logout import Logout, read_logout
 from wsauth.core.tokens.verified import LIFETIME, VerifiedTokens
 from wsauth.errors import ConfigurationError, Refused
 from wsauth.interfaces.clock import Clock
@@ -154,10 +155,29 @@ class JWTVerifier:
             raise MustWait
         return self._judged(credentials.secret, envelope, keys)
 
+    async def read_logout(self, token: str, client_id: str) -> Logout:
+        """Return what a logout token of this issuer says (OpenID Connect Back-Channel Logout 1.0).
+
+        Args:
+            token: as it came.
+            client_id: ours, at the issuer.
+
+        Raises:
+            Refused: `token_invalid`, or `unavailable` while there are no keys.
+        """
+        envelope = self._opened(token)
+        if envelope is None or self.issuer is None:
+            raise Refused("token_invalid", "it is no JWT of this issuer")
+        _check_signature(envelope, await self._keys.obtain(envelope.key_id))
+        return read_logout(envelope, client_id=client_id, leeway=self.leeway, now=self.clock.now())
+
     def _envelope(self, credentials: Credentials) -> Envelope | None:
         """Return the token's parts, or `None` when it is no JWT or another issuer's."""
         token = self._token(credentials)
-        envelope = None if token is None else open_envelope(token)
+        return None if token is None else self._opened(token)
+
+    def _opened(self, token: str) -> Envelope | None:
+        envelope = open_envelope(token)
         if envelope is None or (self.issuer is not None and envelope.claims.get("iss") != self.issuer):
             return None
         if envelope.algorithm not in self.algorithms:
@@ -170,10 +190,7 @@ class JWTVerifier:
 
     def _judged(self, token: str, envelope: Envelope, keys: KeySet) -> Identity:
         """Verify with these keys; nothing waits, so a key that is taken away empties the cache before or after this."""
-        key = keys.choose(envelope.algorithm, envelope.key_id)
-        if key is None:
-            raise _no_key(envelope)
-        key.verify(envelope.algorithm, envelope.signed, envelope.signature)
+        _check_signature(envelope, keys)
         return self._good(token, envelope)
 
     def _good(self, token: str, envelope: Envelope) -> Identity:
@@ -241,6 +258,13 @@ def _algorithms(algorithms: str | Sequence[str]) -> tuple[str, ...]:
         if name not in SUPPORTED:
             raise ConfigurationError(f"algorithms: {name!r} is not one of {', '.join(SUPPORTED)}")
     return names
+
+
+def _check_signature(envelope: Envelope, keys: KeySet) -> None:
+    key = keys.choose(envelope.algorithm, envelope.key_id)
+    if key is None:
+        raise _no_key(envelope)
+    key.verify(envelope.algorithm, envelope.signed, envelope.signature)
 
 
 def _no_key(envelope: Envelope) -> Refused:

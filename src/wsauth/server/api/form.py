@@ -1,10 +1,11 @@
-"""The login form that FastAPI's docs page sends (RFC 6749 section 4.3.2), read as the JSON that it could have been.
+"""Forms, read as the JSON that they could have been: the login form that FastAPI's docs page sends (RFC 6749 section
+4.3.2), and what a provider tells.
 
-`Sites` lets a form through only where `login.form` says so. It gives tokens, never a cookie: a form is what another
-site could send.
+`Sites` lets them through on their own paths only, the login's only where `login.form` says so. That gives tokens, never
+a cookie: a form is what another site could send.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -14,36 +15,40 @@ from fastapi.routing import APIRoute
 
 from wsauth.server.problems import Unfit
 
-__all__ = ["FORM", "FormRoute"]
+__all__ = ["FORM", "form_route"]
 
 FORM: Final = "application/x-www-form-urlencoded"
-_TAKEN: Final = ("username", "password")
 _MOST: Final = 16
 """Fields that a form may have; `grant_type`, `scope` and the client's own are passed over."""
 
 
-class FormRoute(APIRoute):
-    """Be a route that takes a form as well as JSON."""
+def form_route(*taken: str) -> type[APIRoute]:
+    """Return a class of routes that take these fields of a form as well as JSON."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what answers a request."""
-        answer = super().get_route_handler()
+    class FormRoute(APIRoute):
+        """Take a form as well as JSON."""
 
-        async def read(request: Request) -> Response:
-            kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-            return await answer(await _as_json(request) if kind == FORM else request)
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            """Return what answers a request."""
+            answer = super().get_route_handler()
 
-        return read
+            async def read(request: Request) -> Response:
+                kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+                return await answer(await _as_json(request, taken) if kind == FORM else request)
+
+            return read
+
+    return FormRoute
 
 
-async def _as_json(request: Request) -> Request:
+async def _as_json(request: Request, names: Collection[str]) -> Request:
     try:
         pairs = parse_qsl(
             (await request.body()).decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST
         )
     except ValueError:
         raise Unfit(400, "the form cannot be read") from None
-    taken = [(name, value) for name, value in pairs if name in _TAKEN]
+    taken = [(name, value) for name, value in pairs if name in names]
     if len(taken) != len(dict(taken)):
         raise Unfit(400, "a field of the form came more than once")
     content = msgspec.json.encode(dict(taken))

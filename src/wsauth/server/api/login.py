@@ -14,7 +14,7 @@ from wsauth.core.sessions import Session, SessionKind
 from wsauth.errors import Refused
 from wsauth.interfaces.sessions import Known
 from wsauth.server.answers import LoggedIn, SignedIn
-from wsauth.server.api.form import FormRoute
+from wsauth.server.api.form import form_route
 from wsauth.server.plane import Body, Plane, somebody_changing
 from wsauth.server.problems import Unfit
 from wsauth.services.sessions import identity_of
@@ -48,7 +48,7 @@ class NewPassword(Body):
 
 def login_routes(plane: Plane) -> APIRouter:
     """Return the routes."""
-    router = APIRouter(prefix="/auth", tags=["sessions"], route_class=FormRoute)
+    router = APIRouter(prefix="/auth", tags=["sessions"], route_class=form_route("username", "password"))
     logins = _Logins(plane)
 
     @router.post("/login", response_model=LoggedIn | SignedIn)
