@@ -30,9 +30,11 @@ class Provider:
 
     Attributes:
         issuer: its issuer, and where it is.
+        id_token: of the last sign-in.
     """
 
     issuer: str
+    id_token: str = ""
 
     async def token(self, subject: str, resource: str) -> str:
         """Have a user log in on the provider's own pages and agree, and return the access token that comes of it."""
@@ -68,6 +70,7 @@ class Provider:
             "code_verifier": verifier, "resource": resource,
         }  # fmt: skip
         found = (await browser.post("/token", data=form, auth=APP)).json()
+        self.id_token = secret(str(found["id_token"]), "an ID token")
         return secret(str(found["access_token"]), "an access token of the provider")
 
     async def client_token(self, resource: str) -> str:

@@ -225,6 +225,7 @@ async def test_a_signed_token_of_a_real_provider(tmp_path: Path, node: Path) -> 
             assert (first["subject"], first["issuer"]) == ("alice", idp.issuer)
             elsewhere = await idp.token("alice", "https://elsewhere.example/signed")
             assert await code(at, elsewhere) == (401, "token_invalid")
+            assert await code(at, idp.id_token) == (401, "token_invalid")  # OA-11
             ticket = (await called("POST", f"{at.http}/auth/ticket", token, {})).json()["ticket"]
         by_ticket = await stack.enter_async_context(connect(f"{at.ws}/ws?ticket={ticket}"))
         assert await echoes(by_ticket)

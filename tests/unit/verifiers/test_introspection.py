@@ -12,6 +12,7 @@ from tests.issuing import NOW, Provider, SteppedClock, presented, provider, resp
 from wsauth.core.credentials import Credentials
 from wsauth.core.identity import Identity
 from wsauth.errors import ConfigurationError, Refused
+from wsauth.services import asking
 from wsauth.verifiers.introspection import IntrospectionVerifier
 
 ASK = "/introspect"
@@ -261,6 +262,21 @@ async def test_an_outage_may_last(it: Provider, clock: SteppedClock) -> None:
         clock.advance(30)
         assert await asked(judge) == await asked(judge) == "unavailable"
     assert len(it.asked) == 8
+
+
+async def test_rx_22_a_server_that_hangs_holds_nobody_up(
+    it: Provider, clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RX-22: each is told within the time limit, 32 at most are under way, and then nobody waits for it any more."""
+    monkeypatch.setattr(asking, "_TIME_LIMIT", 0.3)
+    it.answers[ASK] = None
+    judge = verifier(it, clock)
+    async with asyncio.timeout(5):
+        found = await asyncio.gather(*(asked(judge, f"token-{each}") for each in range(200)))
+        assert found == ["unavailable"] * 200
+        assert len(it.asked) == 32
+        assert await asked(judge) == "unavailable"
+        assert len(it.asked) == 32
 
 
 async def test_a_wrong_secret_is_named(it: Provider, clock: SteppedClock, caplog: pytest.LogCaptureFixture) -> None:

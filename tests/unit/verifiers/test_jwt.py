@@ -286,5 +286,14 @@ async def test_a_near_miss_is_refused(path: Path, number: int) -> None:
 
 
 def test_there_is_a_vector_for_each_shape() -> None:
-    """The five shapes of the issue are there, so that a lost file is noticed."""
-    assert [path.stem for path in VECTORS] == ["auth0", "cognito", "entra", "fastapi", "keycloak"]
+    """The shapes of how-to/issuers are there, so that a lost file is noticed."""
+    assert [path.stem for path in VECTORS] == [
+        "auth0",
+        "cognito",
+        "entra",
+        "fastapi",
+        "google",
+        "keycloak",
+        "okta",
+        "supabase",
+    ]
