@@ -356,12 +356,15 @@ async def test_oa_22_a_bad_logout_token_ends_nothing(told: Serving, idp: Provide
     """OA-22: replayed, of another path, as a GET, twice in a form, huge, forged, no token: 400 and its like."""
     async with AsyncExitStack() as stack:
         socket, _ = await opened(stack, told, token_of(idp, "alice", "s-1"))
+        password = await told.add_user("ann", "four white rabbits and a watch")
+        ours, first = await opened(stack, told, (await told.login("ann", password))["access_token"])
         good = log_out(idp, 1, sid="s-9")
         assert (await tell(told, good)).status_code == 200
         url = f"{told.http}/auth/oauth/idp/backchannel-logout"
         async with httpx2.AsyncClient(trust_env=False) as http:
             wrong = [
                 (await tell(told, good), 400),
+                (await tell(told, log_out(idp, 7, sid=str(first["session_id"]))), 400),
                 (await tell(told, log_out(idp, 2, sid="s-1"), "/auth/oauth/other/backchannel-logout"), 415),
                 (await http.get(url, params={"logout_token": log_out(idp, 3, sid="s-1")}), 405),
                 (await http.post(url, data={"logout_token": [log_out(idp, 4, sid="s-1")] * 2}), 400),
@@ -375,6 +378,7 @@ async def test_oa_22_a_bad_logout_token_ends_nothing(told: Serving, idp: Provide
         assert [answer.status_code for answer, _ in wrong] == [status for _, status in wrong]
         assert {answer.headers["cache-control"] for answer, _ in wrong if answer.status_code == 400} == {"no-store"}
         assert await echoes(socket)
+        assert await echoes(ours)
 
 
 # The application's own backend.

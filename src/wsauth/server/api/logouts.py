@@ -5,6 +5,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Request
 from pydantic import Field
 
+from wsauth.core.credentials import Credentials
 from wsauth.core.tokens.logout import Logout
 from wsauth.errors import Refused
 from wsauth.server.api.form import form_route
@@ -41,8 +42,7 @@ def logout_routes(plane: Plane) -> APIRouter:
     @router.post("/{name}/backchannel-logout", status_code=200)
     async def backchannel_logout(name: str, request: Request, body: LogoutToken) -> None:
         """End the session that a logout token names, or all of its subject, and close their sockets."""
-        plane.check_address(request)
-        await logouts.take(name, body.logout_token)
+        await logouts.take(name, body.logout_token, plane.check_address(request))
 
     return router
 
@@ -56,6 +56,7 @@ class _Logouts:
 
     def __init__(self, plane: Plane) -> None:
         self._guard = plane.guard
+        self._own = plane.local.sessions
         clients = {each.named: each.client_id for each in plane.settings.issuers if each.kind == "jwt"}
         self._verifiers = {
             each.name: (each, clients[each.name])
@@ -64,14 +65,16 @@ class _Logouts:
         }
         self._seen: dict[tuple[str, str], None] = {}
 
-    async def take(self, name: str, token: str) -> None:
+    async def take(self, name: str, token: str, address: str) -> None:
         if name not in self._verifiers:
             raise Refused("not_found", "no issuer of this name tells of log-outs")
         verifier, client_id = self._verifiers[name]
         try:
             logout = await verifier.read_logout(token, client_id)
         except Refused as error:
-            raise error if error.code == "unavailable" else Unfit(400, error.reason) from None
+            presented = Credentials("token", token, source="message")
+            told = await self._guard.throttling.failed_late(address, presented, error)
+            raise Unfit(400, error.reason) if told.code == "token_invalid" else told from None
         if (name, logout.token_id) in self._seen:
             raise Unfit(400, "the logout token has come before")
         self._seen[name, logout.token_id] = None
@@ -81,6 +84,8 @@ class _Logouts:
 
     async def _end(self, issuer: str, logout: Logout) -> None:
         if logout.session_id is not None:
+            if await self._own.find(logout.session_id) is not None:
+                raise Unfit(400, "the logout token names a session that is none of its issuer's")
             await self._guard.revoke(session_id=logout.session_id)
         else:
             await self._guard.revoke_issued(logout.subject or "", issuer, logout.issued_at)
