@@ -134,7 +134,7 @@ class Machine(Leasing):
         return self._done(now)
 
     def extended(self, ends_at: float, now: float) -> list[Command]:
-        """Move the lease's end forwards: its session was refreshed elsewhere, or the server asked again.
+        """Move the lease's end forwards: its session was refreshed elsewhere.
 
         Identity and rights stay, and no attempt and no interval of renewals is touched. An end that is no later
         than the lease's changes nothing; none is later than `max_connection_age`.

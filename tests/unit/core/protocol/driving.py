@@ -135,6 +135,10 @@ class Driven:
         """Let an administrator have changed what this identity may do."""
         return self.keep(self.machine.rights_changed(identity, self.now))
 
+    def recheck(self, identity: Identity) -> list[Command]:
+        """Let somebody who was asked again have answered so."""
+        return self.keep(self.machine.rechecked(identity, self.now))
+
     def end(self, code: str, **changes: Any) -> list[Command]:
         """Let somebody decide that the connection ends."""
         close = changes.pop("close", None)

@@ -1,4 +1,4 @@
-"""The end of a lease that moves from elsewhere: its session was refreshed, or the server asked again."""
+"""The end of a lease that moves from elsewhere: its session was refreshed, or somebody was asked again."""
 
 from math import inf
 
@@ -25,7 +25,7 @@ from wsauth.core import events
 from wsauth.core.lease import Lease
 from wsauth.core.protocol import commands
 from wsauth.core.protocol.states import State
-from wsauth.errors import Refused
+from wsauth.errors import ProtocolError, Refused
 
 
 def test_an_extension_moves_the_end_and_nothing_else() -> None:
@@ -190,3 +190,43 @@ def test_where_there_is_no_lease_nothing_is_extended(state: State) -> None:
     assert driven.extend(NOW + 600) == []
     assert driven.machine.lease is lease
     assert driven.state is state
+
+
+def test_an_answer_gives_a_later_end_and_other_rights() -> None:
+    """Both are told, and the lease is the same identity's."""
+    driven = opened()
+    driven.now = NOW + 200
+    before = lease_of(driven).identity
+    ordered = driven.recheck(before.replace(roles=(), expires_at=NOW + 500))
+    assert [each["type"] for each in sent(ordered)] == ["auth_changed", "auth_success"]
+    lease = lease_of(driven)
+    assert (lease.identity.key, lease.identity.roles, lease.ends_at) == (before.key, (), NOW + 500)
+
+
+def test_an_answer_may_give_an_earlier_end() -> None:
+    """Then the lease ends there, and the client hears of it, and of the end as it comes."""
+    driven = opened()
+    driven.now = NOW + 100
+    ordered = driven.recheck(lease_of(driven).identity.replace(expires_at=NOW + 140))
+    assert [(each["type"], each["expires_in"]) for each in sent(ordered)] == [("auth_success", 40)]
+    assert lease_of(driven).ends_at == NOW + 140
+    assert driven.wake_at == NOW + 134
+    assert sent(driven.wake())[0]["type"] == "auth_expiring"
+    assert driven.wake_at == NOW + 140
+    assert sent(driven.wake())[0]["code"] == "token_expired"
+
+
+def test_an_answer_that_says_the_same_says_nothing() -> None:
+    """No message, and the same end."""
+    driven = opened()
+    driven.now = NOW + 100
+    before = lease_of(driven)
+    assert sent(driven.recheck(before.identity.replace(expires_at=before.ends_at))) == []
+    assert lease_of(driven).ends_at == before.ends_at
+
+
+def test_an_answer_about_somebody_else_is_a_mistake() -> None:
+    """A connection is one identity's for good."""
+    driven = opened()
+    with pytest.raises(ProtocolError):
+        driven.recheck(person("bob"))
