@@ -1,23 +1,28 @@
 """Let passwords be tried only so often, whichever way they come: HTTP login, Basic and messages share the counters."""
 
+import asyncio
 import re
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 from hmac import compare_digest
-from typing import Final
+from typing import Final, TypeVar
 
 from wsauth.core.lockout import Keys, Policy, counted_name
 from wsauth.core.peers import Network
 from wsauth.core.throttling import exempting, network_of
 from wsauth.errors import Refused
 from wsauth.interfaces.clock import Clock
-from wsauth.interfaces.counters import Counters
+from wsauth.interfaces.counters import Counters, Decide
 from wsauth.services.keyfile import KeyFile
 
 __all__ = ["Lockout"]
 
+T = TypeVar("T")
+
 _REMEMBERED: Final = 10_000
+_AT_ONCE: Final = 4
+"""Attempts that are counted at once."""
 _DEVICE: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
@@ -43,6 +48,7 @@ class Lockout:
         # Address -> until when it may not try, and why.
         self._spent: dict[str, tuple[float, Refused]] = {}
         self._is_exempt = exempting(exempt)
+        self._few = asyncio.Semaphore(_AT_ONCE)
 
     @asynccontextmanager
     async def attempt(self, username: str, address: str, device: str = "") -> AsyncGenerator[None]:
@@ -67,7 +73,7 @@ class Lockout:
         spent = self._spent.get(keys.address)
         if spent is not None and now < spent[0]:
             raise Refused("rate_limited", spent[1].reason, mend=spent[1].mend, retry_after=spent[0] - now)
-        refused = await self._counters.update(keys.all, lambda found: self._policy.arrive(keys, found, now))
+        refused = await self._update(keys.all, lambda found: self._policy.arrive(keys, found, now))
         if refused is not None:
             if refused.code == "rate_limited":
                 self._remember(keys.address, now, refused)
@@ -76,10 +82,10 @@ class Lockout:
             yield
         except Refused as error:
             if error.code != "credentials_invalid":
-                await self._counters.update(keys.all, lambda found: self._policy.forgive(keys, found, now))
+                await self._update(keys.all, lambda found: self._policy.forgive(keys, found, now))
             raise
         # Whoever leaves before the answer has tried as well: what was charged stays.
-        await self._counters.update(keys.all, lambda found: self._policy.succeed(keys, found, now))
+        await self._update(keys.all, lambda found: self._policy.succeed(keys, found, now))
 
     def device_cookie(self, username: str) -> str:
         """Return what a device keeps that has logged in to this account."""
@@ -99,6 +105,11 @@ class Lockout:
         if len(self._spent) >= _REMEMBERED:
             self._spent.clear()
         self._spent[key] = (now + (refused.retry_after or 0.0), refused.as_value())
+
+    async def _update(self, keys: Collection[str], decide: Decide[T]) -> T:
+        """Ask the store, for a few at a time: what it answers together is gone on with together."""
+        async with self._few:
+            return await self._counters.update(keys, decide)
 
     async def unlock(self, username: str) -> None:
         """Forget the failures of an account, from everywhere."""

@@ -95,6 +95,18 @@ class Workers:
         """Return how many calls wait for a thread."""
         return max(0, len(self._calls) - self.size)
 
+    def check(self) -> None:
+        """Go on only if there is room for a call.
+
+        Raises:
+            Refused: as `run`.
+        """
+        if self._closed:
+            raise Refused("draining", "the password workers have ended")
+        if len(self._calls) >= self.size + self.queue_limit:
+            wait = max(1, math.ceil(self.waiting * self._pace / self.size))
+            raise Refused("unavailable", f"{self.waiting} passwords wait to be checked", retry_after=wait)
+
     async def run(self, function: Callable[[], _T]) -> _T:
         """Return what the function returns; a caller that is cancelled before it began gives the place back.
 
@@ -102,11 +114,7 @@ class Workers:
             Refused: `unavailable` at once when the queue is full, with the seconds until it will be empty; `draining`
                 when the workers have ended.
         """
-        if self._closed:
-            raise Refused("draining", "the password workers have ended")
-        if len(self._calls) >= self.size + self.queue_limit:
-            wait = max(1, math.ceil(self.waiting * self._pace / self.size))
-            raise Refused("unavailable", f"{self.waiting} passwords wait to be checked", retry_after=wait)
+        self.check()
         call = self._threads.submit(self._measured, function)
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)

@@ -136,6 +136,7 @@ class Sessions:
             Refused: `credentials_invalid`; `account_locked` or `rate_limited`: it may not be tried now; or
                 `unavailable`: too many are waiting.
         """
+        self._passwords.workers.check()
         try:
             async with self._lockout.attempt(username, address, device):
                 return await self._checked(username, password)

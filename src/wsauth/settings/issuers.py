@@ -110,7 +110,9 @@ class Issuer(Table):
         {}, "Claim or dotted path -> its value, or a list of which it must be one.", example={"tid": "my-tenant"}
     )
     leeway: Duration = key("30s", "How far clocks may differ; at most 60s.")
-    max_ttl: Duration = key("24h", "A token that lives longer is refused; off: no limit.")
+    max_ttl: Duration = key(
+        "24h", "A token that lives longer is refused; off: no limit. Also how long a revocation is kept."
+    )
     subject_claim: str = key("", "Whose value is the subject; default: sub, for http subject.")
     roles_claim: str = key("", "Or a path, realm_access.roles; default: roles.")
     permissions_claim: str = key("", "Or a path; default: scope, for http permissions.")
