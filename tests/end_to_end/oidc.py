@@ -103,16 +103,22 @@ async def running(node: Path, port: int, logouts: str = "") -> AsyncGenerator[Pr
         port: where.
         logouts: where it tells of log-outs; empty: nowhere.
     """
+    async with listening(node, "provider.mjs", str(port), logouts, cwd=FOLDER):
+        yield Provider(f"http://127.0.0.1:{port}")
+
+
+@asynccontextmanager
+async def listening(*command: str | Path, cwd: Path | None = None) -> AsyncGenerator[None]:
+    """Run a program that writes `listening` when it is, and kill it at the end."""
     process = await asyncio.create_subprocess_exec(
-        node, "provider.mjs", str(port), logouts, cwd=FOLDER, start_new_session=True,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
+        *command, cwd=cwd, start_new_session=True, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
     hold(process.pid)
     try:
         assert process.stdout is not None
         async with asyncio.timeout(PATIENCE):
             assert await process.stdout.readline() == b"listening\n"
-        yield Provider(f"http://127.0.0.1:{port}")
+        yield
     finally:
         process.kill()
         await process.wait()
