@@ -27,7 +27,7 @@ from wsauth.serve.http_protocol import Upgrade, protocol
 from wsauth.serve.listening import Listening
 from wsauth.serve.local import LocalServers
 from wsauth.serve.proxies import Proxies
-from wsauth.serve.turns import Turns
+from wsauth.serve.turns import InTurn, Turns
 from wsauth.settings import Settings
 from wsauth.settings.server import is_loopback
 
@@ -194,7 +194,7 @@ class Process:
     def _servers(self, gateway: Gateway) -> "list[Server]":
         server, listening = self._settings.server, self._listening
         context = self._certificates.context if self._certificates else None
-        public: App = Turns(Hosts(self._application.public, self._names, "server.allowed_hosts"))
+        public: App = InTurn(Hosts(self._application.public, self._names, "server.allowed_hosts"))
         if server.proxies:
             public = Proxies(public, server.proxies, only=self._exposed)
         made = [
@@ -256,6 +256,7 @@ class Server(uvicorn.Server):
         upgrade: Upgrade | None = gateway.take_transport if gateway is not None else None
         self._protocol = protocol(settings.server.max_request_head, self._timeout, upgrade)
         self._arriving: set[asyncio.Task[None]] = set()
+        self._turns = Turns()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -308,6 +309,7 @@ class Server(uvicorn.Server):
 
     async def _arrive(self, connection: socket.socket, received: bytes) -> None:
         connection.setblocking(False)
+        await self._turns.wait()
         with contextlib.suppress(OSError):
             # What was read goes in with the transport: what the client sends meanwhile comes behind it.
             await asyncio.get_running_loop().connect_accepted_socket(lambda: self._made(received), connection)

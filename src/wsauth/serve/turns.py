@@ -1,4 +1,4 @@
-"""Let HTTP requests that come in one moment begin one after another, with everybody else's turn between them."""
+"""Let what comes in one moment begin one after another, with everybody else's turn between: connections, requests."""
 
 import asyncio
 from collections import deque
@@ -6,27 +6,24 @@ from typing import Final
 
 from wsauth.integrations.asgi.types import App, Receive, Scope, Send
 
-__all__ = ["Turns"]
+__all__ = ["InTurn", "Turns"]
 
 _AT_ONCE: Final = 2
-"""Requests that begin before the loop looks at the sockets again."""
+"""Who may begin before the loop looks at the sockets again."""
 
 
 class Turns:
-    """Begin few requests at a time. Once begun they run as they are: whoever waits for a password is in nobody's way.
+    """Let few begin at a time. Once begun they run as they are: whoever waits for a password is in nobody's way.
 
     Without it, two hundred logins in one moment are begun in one go, and every open socket waits for all of them.
-
-    Args:
-        app: answers them.
     """
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(self) -> None:
         self._begun = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def wait(self) -> None:
+        """Return when it is one's turn."""
         loop = asyncio.get_running_loop()
         if self._begun == 0:
             loop.call_soon(self._next)
@@ -35,7 +32,6 @@ class Turns:
             turn = loop.create_future()
             self._waiting.append(turn)
             await turn
-        await self._app(scope, receive, send)
 
     def _next(self) -> None:
         """Let the next ones begin, and look again in the loop's next round."""
@@ -47,3 +43,19 @@ class Turns:
                 self._begun += 1
         if self._begun:
             asyncio.get_running_loop().call_soon(self._next)
+
+
+class InTurn:
+    """Be an application whose requests begin in turn.
+
+    Args:
+        app: answers them.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._turns = Turns()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._turns.wait()
+        await self._app(scope, receive, send)

@@ -135,7 +135,7 @@ def authenticated(request: Request) -> Authenticated:
     return found
 
 
-def somebody(request: Request) -> Identity:
+async def somebody(request: Request) -> Identity:
     """Return who sent the request.
 
     Raises:
@@ -144,7 +144,7 @@ def somebody(request: Request) -> Identity:
     return authenticated(request).require()
 
 
-def somebody_changing(request: Request) -> Identity:
+async def somebody_changing(request: Request) -> Identity:
     """Return who sent the request, also where all they may do is to choose another password.
 
     Raises:

@@ -114,6 +114,6 @@ class Problems:
         self._throttling.look_alike(refusal.mend, address, request.scope["headers"])
 
 
-def no_store(response: Response) -> None:
+async def no_store(response: Response) -> None:
     """Let nobody keep the answer (ASVS 14.3.2)."""
     response.headers.update(NO_STORE)

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from wsauth.serve.turns import Turns
+from wsauth.serve.turns import InTurn
 
 
 async def nothing() -> dict[str, Any]:
@@ -25,7 +25,7 @@ async def test_others_have_their_turn_between_them() -> None:
         order.append(scope["number"])
         rounds.append(current)
 
-    turns = Turns(app)
+    turns = InTurn(app)
     answering = asyncio.gather(*(turns({"number": each}, nothing, nowhere) for each in range(100)))
     while not answering.done():
         current += 1
@@ -45,7 +45,7 @@ async def test_one_that_leaves_takes_no_turn() -> None:
         if scope["number"] == 0:
             await lasting.wait()
 
-    turns = Turns(app)
+    turns = InTurn(app)
     tasks = [asyncio.ensure_future(turns({"number": each}, nothing, nowhere)) for each in range(10)]
     await asyncio.sleep(0)
     for task in tasks[5:8]:

@@ -129,7 +129,7 @@ async def client(caplog: pytest.LogCaptureFixture) -> AsyncGenerator[httpx2.Asyn
 
     @app.post("/named")
     async def named(body: Named, response: Response) -> str:
-        no_store(response)
+        await no_store(response)
         return body.name
 
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)

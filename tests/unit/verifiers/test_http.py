@@ -14,12 +14,19 @@ from wsauth.verifiers.http import HTTPVerifier
 ASK = "/me"
 
 
+MADE: list[HTTPVerifier] = []
+"""The verifiers of one test, which are closed at its end."""
+
+
 @pytest.fixture
 async def it() -> AsyncGenerator[Provider]:
     """Run a backend that knows everybody as Alice."""
     async with provider() as found:
         found.answers[ASK] = {"subject": "alice"}
+        MADE.clear()
         yield found
+        for judge in MADE:
+            await judge.aclose()
 
 
 @pytest.fixture
@@ -30,7 +37,8 @@ def clock() -> SteppedClock:
 
 def verifier(it: Provider, clock: SteppedClock, **changes: Any) -> HTTPVerifier:
     """Ask that backend."""
-    return HTTPVerifier(url=it.url + ASK, clock=clock, **changes)
+    MADE.append(HTTPVerifier(url=it.url + ASK, clock=clock, **changes))
+    return MADE[-1]
 
 
 def cookie(value: str) -> Credentials:

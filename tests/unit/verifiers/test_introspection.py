@@ -21,12 +21,19 @@ ACTIVE = {"active": True, "sub": "alice", "iss": ISSUER, "aud": "chat", "exp": N
 STATUS = {status: response(b"", status=status) for status in ("302 Found", "400 Bad", "401 No", "403 No", "500 Oops")}
 
 
+MADE: list[IntrospectionVerifier] = []
+"""The verifiers of one test, which are closed at its end."""
+
+
 @pytest.fixture
 async def it() -> AsyncGenerator[Provider]:
     """Run a server that says yes to every token."""
     async with provider() as found:
         found.answers[ASK] = ACTIVE
+        MADE.clear()
         yield found
+        for judge in MADE:
+            await judge.aclose()
 
 
 @pytest.fixture
@@ -38,7 +45,8 @@ def clock() -> SteppedClock:
 def verifier(it: Provider, clock: SteppedClock, **changes: Any) -> IntrospectionVerifier:
     """Ask at that server."""
     given = {"issuer": ISSUER, "audience": "chat", "client_id": "we", "client_secret": "s e:cret", **changes}
-    return IntrospectionVerifier(url=it.url + ASK, clock=clock, **given)
+    MADE.append(IntrospectionVerifier(url=it.url + ASK, clock=clock, **given))
+    return MADE[-1]
 
 
 async def asked(judge: IntrospectionVerifier, token: str = "opaque", *, again: bool = False) -> Identity | str | None:

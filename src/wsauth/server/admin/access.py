@@ -1,6 +1,6 @@
 """Who may use the admin API: by Bearer only, with a permission that only a grant gives (ASVS 8.2.1)."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from fastapi import Request
@@ -17,10 +17,10 @@ REVOKE: Final = "wsauth:revoke"
 TICKETS: Final = "wsauth:tickets"
 
 
-def permitted(plane: Plane, *permissions: str) -> Callable[[Request], Identity]:
+def permitted(plane: Plane, *permissions: str) -> Callable[[Request], Awaitable[Identity]]:
     """Return the dependency of a route: it returns who asks, if they hold `wsauth:admin` or one of the permissions."""
 
-    def check(request: Request) -> Identity:
+    async def check(request: Request) -> Identity:
         if request.headers.get("origin") is not None:
             raise Refused("origin_denied", "the admin API is for programs, and a page sent this")
         if not request.headers.get("authorization", "").lower().startswith("bearer "):

@@ -124,7 +124,7 @@ class _Logins:
             except Refused as error:
                 presented = Credentials("token", body.refresh_token, source="message")
                 raise await self._plane.guard.throttling.failed_late(address, presented, error) from None
-        me = somebody_changing(request)
+        me = await somebody_changing(request)
         if me.claims.get("kind") != "cookie" or me.session_id is None:
             raise Unfit(400, 'write {"refresh_token": "…"}, or come with the session cookie')
         return self._signed_in(response, await self._sessions.touch(me.session_id, me.claims["generation"]))
