@@ -2,46 +2,44 @@
 
 import asyncio
 from collections import deque
-from typing import Final
 
 from wsauth.integrations.asgi.types import App, Receive, Scope, Send
 
 __all__ = ["InTurn", "Turns"]
 
-_AT_ONCE: Final = 2
-"""Who may begin before the loop looks at the sockets again."""
-
 
 class Turns:
-    """Let few begin at a time. Once begun they run as they are: whoever waits for a password is in nobody's way.
+    """Let one begin at a time, and the loop look at the sockets before the next does.
+
+    Once begun they run as they are: whoever waits for a password is in nobody's way.
 
     Without it, two hundred logins in one moment are begun in one go, and every open socket waits for all of them.
     """
 
     def __init__(self) -> None:
-        self._begun = 0
+        self._taken = False
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def wait(self) -> None:
         """Return when it is one's turn."""
         loop = asyncio.get_running_loop()
-        if self._begun == 0:
-            loop.call_soon(self._next)
-        self._begun += 1
-        if self._begun > _AT_ONCE:
+        if self._taken:
             turn = loop.create_future()
             self._waiting.append(turn)
             await turn
+        else:
+            self._taken = True
+            loop.call_soon(self._next)
 
     def _next(self) -> None:
-        """Let the next ones begin, and look again in the loop's next round."""
-        self._begun = 0
-        while self._waiting and self._begun < _AT_ONCE:
+        """Let the next one begin, and come again in the loop's next round."""
+        self._taken = False
+        while self._waiting and not self._taken:
             turn = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
-                self._begun += 1
-        if self._begun:
+                self._taken = True
+        if self._taken:
             asyncio.get_running_loop().call_soon(self._next)
 
 

@@ -21,7 +21,7 @@ __all__ = ["Lockout"]
 T = TypeVar("T")
 
 _REMEMBERED: Final = 10_000
-_AT_ONCE: Final = 4
+_AT_ONCE: Final = 2
 """Attempts that are counted at once."""
 _DEVICE: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
