@@ -266,7 +266,7 @@ async def test_one_question_at_a_time(client: Client) -> None:
 
 
 async def test_tokens_leave_no_trace(client: Client) -> None:
-    """No token is in storage, cookies, history, console or the object that the application holds."""
+    """LG-15: no token is in storage, cookies, history, console or the object that the application holds."""
     canary = "canary-6f1d"
     line = await opened(client, canary, canary, canary, renew_in=10)
     await client.passes(10)
