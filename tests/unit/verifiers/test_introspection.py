@@ -86,7 +86,7 @@ async def test_the_lease_ends_with_the_token_or_the_next_question(
 ) -> None:
     """Whichever comes first; a token that says no end has one all the same."""
     it.answers[ASK] = {name: value for name, value in (ACTIVE | changes).items() if value is not None}
-    found = await asked(verifier(it, clock, leeway=0))
+    found = await asked(verifier(it, clock))
     assert isinstance(found, Identity)
     assert found.expires_at == (NOW + 3 if changes["exp"] else NOW + 300)
 
