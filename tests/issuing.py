@@ -6,7 +6,7 @@ import re
 import ssl
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from secrets import token_hex
 from typing import Any
@@ -175,6 +175,7 @@ class Provider:
         self.url = ""
         self.gates: dict[str, asyncio.Event] = {}
         self._waiting = asyncio.Event()
+        self._answering: set[asyncio.Task[None]] = set()
 
     def publish(self, *keys: dict[str, Any]) -> None:
         """Publish a key set at `/jwks`, with the discovery document."""
@@ -190,6 +191,9 @@ class Provider:
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._answering.add(task)
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             path = head.split(b" ", 2)[1].decode()
@@ -208,11 +212,19 @@ class Provider:
             pass
         finally:
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+            self._answering.discard(task)
 
-    def close(self) -> None:
-        """Let go of those that wait for an answer."""
+    async def aclose(self) -> None:
+        """Let go of those that wait for an answer, and wait until they have gone."""
         self.answers = {}
         self._waiting.set()
+        for gate in self.gates.values():
+            gate.set()
+        for task in self._answering:
+            task.cancel()
+        await asyncio.gather(*self._answering, return_exceptions=True)
 
 
 def response(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
@@ -230,8 +242,8 @@ async def provider(tls: ssl.SSLContext | None = None) -> AsyncGenerator[Provider
     try:
         yield it
     finally:
-        it.close()
         server.close()
+        await it.aclose()
         await server.wait_closed()
 
 
