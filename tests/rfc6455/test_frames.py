@@ -99,7 +99,7 @@ async def test_equal_frames_arrive_in_one_segment(site: Site) -> None:
             await echoed(peer, message)
 
 
-async def test_frames_that_look_alike_are_told_apart(site: Site) -> None:
+async def test_frames_that_warn_of_proxy_are_told_apart(site: Site) -> None:
     """A segment is not taken for equal small frames whose last one has only the first byte of theirs, and is longer."""
     small, large = frame(b"ab"), frame(b"c" * 100)
     async with opened(site) as peer:

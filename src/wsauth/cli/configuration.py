@@ -45,7 +45,7 @@ def check(config: Path | None, as_json: bool) -> None:
     settings = settings_of(config)
     file = located(config, os.environ)
     found = warnings(settings, file)
-    verifiers_of(settings, SystemClock())
+    verifiers_of(settings, SystemClock())  # what cannot work is said now, and not at the start
     if as_json:
         print_json({"file": str(file) if file else None, "warnings": found})
         return

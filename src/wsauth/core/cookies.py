@@ -3,10 +3,21 @@
 from collections.abc import Collection
 from typing import Final
 
-__all__ = ["DEVICES", "cut_cookies", "device_in"]
+__all__ = ["DEVICES", "OURS", "PLAIN_COOKIE", "SECURE_COOKIE", "cut_cookies", "device_in", "device_of"]
 
-DEVICES: Final = frozenset({"__Host-wsauth-device", "wsauth-device"})
+SECURE_COOKIE: Final = "__Host-wsauth"
+PLAIN_COOKIE: Final = "wsauth"
+"""Only on plain-http loopback, where browsers take no `__Host-` cookie."""
+
+
+def device_of(cookie: str) -> str:
+    """Return the name of the device's cookie beside this session cookie."""
+    return f"{cookie}-device"
+
+
+DEVICES: Final = frozenset(map(device_of, (SECURE_COOKIE, PLAIN_COOKIE)))
 """By which our server knows a device again: they open nothing and spare it a lock; no application needs them."""
+OURS: Final = DEVICES | {SECURE_COOKIE, PLAIN_COOKIE}
 
 
 def cut_cookies(header: str, names: Collection[str]) -> tuple[list[tuple[str, str]], str]:

@@ -297,12 +297,11 @@ def read_query(query: bytes) -> tuple[list[Credentials], bytes]:
 def _take_cookies(head: Head, names: Collection[str], handshake: Handshake, found: list[Credentials]) -> None:
     if not head.cookie:
         return
-    devices, others = cut_cookies(head.cookie, DEVICES)
-    taken, kept = cut_cookies(others, names)
-    if not taken and not devices:
+    cut, kept = cut_cookies(head.cookie, DEVICES.union(names))
+    if not cut:
         return
-    if devices:
-        handshake.device = devices[0][1]
+    handshake.device = next((value for name, value in cut if name in DEVICES), "")
+    taken = [each for each in cut if each[0] not in DEVICES]
     handshake.headers = [header for header in handshake.headers if header[0] != b"cookie"]
     if kept:
         handshake.headers.append((b"cookie", kept.encode("latin-1")))

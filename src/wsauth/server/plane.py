@@ -8,6 +8,7 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict
 from starlette.datastructures import MutableHeaders
 
+from wsauth.core.cookies import device_of
 from wsauth.core.identity import Identity
 from wsauth.core.permissions import Permissions
 from wsauth.errors import Refused
@@ -114,7 +115,7 @@ class Plane:
     @property
     def device_name(self) -> str:
         """The name of the cookie by which a device is known that has logged in before; it opens nothing."""
-        return f"{self.local.verifier.cookie}-device"
+        return device_of(self.local.verifier.cookie)
 
     def set_device(self, headers: MutableHeaders, value: str) -> None:
         """Let a device be known after a login, so that nobody can lock it out by guessing (OWASP, device cookies)."""

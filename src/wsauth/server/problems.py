@@ -111,7 +111,7 @@ class Problems:
             address=address,
         )
         self._bus.publish(refused)
-        self._throttling.look_alike(refusal.mend, address, request.scope["headers"])
+        self._throttling.warn_of_proxy(refusal.mend, address, request.scope["headers"])
 
 
 async def no_store(response: Response) -> None:

@@ -37,6 +37,8 @@ _LONGEST: Final = 30.0
 """Seconds that it is left alone, at most; at first one, then twice as long each time."""
 
 _DOUBLINGS: Final = 5
+_QUIET: Final = 60.0
+"""Seconds between two lines of the log about answers that cannot be used."""
 _VISIBLE: Final = re.compile(r"[!-~]+", re.ASCII)
 
 _log = logging.getLogger("wsauth")
@@ -58,6 +60,7 @@ class Endpoint:
         self._failures = 0
         self._closed_until = 0.0
         self._probing = False
+        self._quiet_until = 0.0
         self._http: httpx2.AsyncClient | None = None
         self._closed = False
 
@@ -85,6 +88,14 @@ class Endpoint:
                 return await self._answer(question)
         finally:
             self._waiting -= 1
+
+    def unusable(self, why: str) -> Refused:
+        """Return the refusal that stands for an answer that says nothing; once in a minute the log has it."""
+        now = self._clock.now()
+        if now >= self._quiet_until:
+            self._quiet_until = now + _QUIET
+            _log.error("what %s answers cannot be used: %s", self.url, why)
+        return self._unavailable(why, 1.0)
 
     async def aclose(self) -> None:
         """Ask no more, and close what is open to it."""

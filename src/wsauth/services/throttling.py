@@ -117,7 +117,7 @@ class Throttling:
             return None
         why = f"{key} has made {connects.rate} connections that did not authenticate"
         refused = Refused("rate_limited", why, mend="limits.connect_per_address, limits.exempt", retry_after=wait)
-        self.look_alike(refused.mend, address, headers)
+        self.warn_of_proxy(refused.mend, address, headers)
         return refused
 
     def authenticated(self, address: str) -> None:
@@ -168,7 +168,7 @@ class Throttling:
             Refused("rate_limited", f"{identity} has asked for {_TICKETS} tickets", retry_after=wait) if wait else None
         )
 
-    def look_alike(self, mend: str, address: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def warn_of_proxy(self, mend: str, address: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Say once that all users look alike: a limit on addresses was reached by a peer that forwards for others."""
         if self._warned or "_per_address" not in mend:
             return

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
-from wsauth.core.cookies import DEVICES
+from wsauth.core.cookies import OURS
 from wsauth.core.identity import OWN_ISSUER
 from wsauth.core.tokens.rights import role_map
 from wsauth.settings.keys import Duration, File, Kind, Names, NeededDuration, Table, key
@@ -15,7 +15,6 @@ __all__ = ["Issuer"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
-_OURS: Final = frozenset({*DEVICES, *(name.removesuffix("-device") for name in DEVICES)})
 _CLAIMS: Final = {"subject": "sub", "roles": "roles", "permissions": "scope"}
 """What is read where in a token; an application's own backend answers in our words."""
 
@@ -40,7 +39,7 @@ def _name(value: str) -> str:
 
 
 def _cookie(value: str) -> str:
-    if value and (not _TOKEN.fullmatch(value) or value in _OURS):
+    if value and (not _TOKEN.fullmatch(value) or value in OURS):
         raise ValueError("cookie is no name of a cookie of theirs (RFC 6265 section 4.1.1)")
     return value
 

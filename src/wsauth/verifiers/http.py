@@ -1,6 +1,5 @@
 """Judge credentials by asking the application's own backend, as nginx's `auth_request` would."""
 
-import logging
 from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
@@ -22,8 +21,6 @@ from wsauth.services.clock import SystemClock
 from wsauth.services.keys.documents import check_url
 
 __all__ = ["HTTPVerifier"]
-
-_log = logging.getLogger("wsauth")
 
 _NO: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
@@ -128,11 +125,11 @@ class HTTPVerifier:
         if status in _NO:
             return None
         if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-            raise self._unusable(f"status {status} is neither 2xx nor 401 or 403 (redirects are not followed)")
+            raise self._endpoint.unusable(f"status {status} is neither 2xx nor 401 or 403 (redirects are not followed)")
         try:
             return self._identity(load_object(body))
         except ValueError as error:
-            raise self._unusable(str(error)) from None
+            raise self._endpoint.unusable(str(error)) from None
 
     def _identity(self, answer: Mapping[str, Any]) -> Identity | None:
         expected = self._expected
@@ -156,7 +153,3 @@ class HTTPVerifier:
             expires_at=now + min(lasts, self._recheck),
             claims={} if issued_at is None else {"iat": issued_at},
         )
-
-    def _unusable(self, why: str) -> Refused:
-        _log.error("what %s answers cannot be used: %s", self._endpoint.url, why)
-        return Refused("unavailable", f"{self._endpoint.url}: {why}", retry_after=1)

@@ -1,6 +1,5 @@
 """Judge opaque tokens by asking the server that issued them (RFC 7662)."""
 
-import logging
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -25,8 +24,6 @@ from wsauth.services.keys.documents import check_url
 __all__ = ["IntrospectionVerifier"]
 
 _DOTS: Final = 2
-
-_log = logging.getLogger("wsauth")
 
 
 class IntrospectionVerifier:
@@ -136,24 +133,20 @@ class IntrospectionVerifier:
         form = {"token": token, "token_type_hint": "access_token", **self._form}
         status, body = await self._endpoint.ask("POST", self._headers, form)
         if status != HTTPStatus.OK:
-            raise self._unusable(f"status {status}{_HINTS.get(status, '')}")
+            raise self._endpoint.unusable(f"status {status}{_HINTS.get(status, '')}")
         try:
             answer = load_object(body)
         except ValueError as error:
-            raise self._unusable(str(error)) from None
+            raise self._endpoint.unusable(str(error)) from None
         active = answer.get("active")
         if active is False:
             return None
         if active is not True:
-            raise self._unusable("`active` is neither true nor false")
+            raise self._endpoint.unusable("`active` is neither true nor false")
         now = self.clock.now()
         identity = identify_answer(answer, self._expected, now)
         ends_at = inf if identity.expires_at is None else identity.expires_at
         return identity.replace(expires_at=min(ends_at, now + self._recheck))
-
-    def _unusable(self, why: str) -> Refused:
-        _log.error("what %s answers cannot be used: %s", self._endpoint.url, why)
-        return Refused("unavailable", f"{self._endpoint.url}: {why}", retry_after=1)
 
 
 _HINTS: Final[dict[int, str]] = {

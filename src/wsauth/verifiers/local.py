@@ -1,7 +1,6 @@
 """Judge the credentials that wsauth itself issues: access tokens, session cookies, API keys and passwords."""
 
-from typing import Final
-
+from wsauth.core.cookies import PLAIN_COOKIE, SECURE_COOKIE
 from wsauth.core.credentials import Credentials
 from wsauth.core.identity import OWN_ISSUER, Identity
 from wsauth.core.users import User, demands
@@ -11,11 +10,7 @@ from wsauth.services.sessions import Sessions, identity_of
 from wsauth.services.tokens import AccessTokens
 from wsauth.services.users import API_KEY_PREFIX, Users
 
-__all__ = ["PLAIN_COOKIE", "SECURE_COOKIE", "LocalVerifier"]
-
-SECURE_COOKIE: Final = "__Host-wsauth"
-PLAIN_COOKIE: Final = "wsauth"
-"""Only on plain-http loopback, where browsers take no `__Host-` cookie."""
+__all__ = ["LocalVerifier"]
 
 
 class LocalVerifier:

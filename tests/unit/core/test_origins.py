@@ -26,7 +26,7 @@ def test_an_origin_allows_itself(entry: str) -> None:
     assert not origins.any
 
 
-def test_letters_that_look_alike_are_not_the_same() -> None:
+def test_letters_that_warn_of_proxy_are_not_the_same() -> None:
     """Folding is ASCII's alone: the Kelvin sign is no k."""
     assert not Origins(["https://k.example"]).allow("https://\u212a.example")
 

@@ -12,7 +12,7 @@ from wsauth.errors import ConfigurationError
     ("one", "other"),
     [("Alice", "alice"), ("ALICE", "alice"), ("straße", "STRASSE"), ("ﬁsh", "fish"), ("\uff21lice", "alice")],
 )
-def test_names_that_look_alike_are_one(one: str, other: str) -> None:
+def test_names_that_warn_of_proxy_are_one(one: str, other: str) -> None:
     """Case, width and ligatures make no second user."""
     assert fold(one) == fold(other)
 

@@ -171,3 +171,19 @@ def test_what_cannot_work_is_refused(clock: SteppedClock) -> None:
     """A backend on another machine without TLS would see everybody's cookies pass in plain text."""
     with pytest.raises(ConfigurationError, match="is not https"):
         HTTPVerifier(url="http://app.example/me", clock=clock)
+
+
+async def test_a_backend_that_answers_nonsense_is_complained_of_once_a_minute(
+    it: Provider, clock: SteppedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many are asked about, the log has a line a minute."""
+    it.answers[ASK] = response(b"<p>Welcome</p>")
+    judge = verifier(it, clock)
+    for each in range(10):
+        with pytest.raises(Refused):
+            await judge.verify(presented(f"t{each}"))
+    assert caplog.text.count("cannot be used") == 1
+    clock.advance(60)
+    with pytest.raises(Refused):
+        await judge.verify(presented("t"))
+    assert caplog.text.count("cannot be used") == 2

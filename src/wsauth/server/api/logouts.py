@@ -77,10 +77,11 @@ class _Logouts:
             raise Unfit(400, error.reason) if told.code == "token_invalid" else told from None
         if (name, logout.token_id) in self._seen:
             raise Unfit(400, "the logout token has come before")
+        await self._end(verifier.issuer or "", logout)
+        # Only now: a provider that was told to come again brings the same token.
         self._seen[name, logout.token_id] = None
         if len(self._seen) > _REMEMBERED:
             del self._seen[next(iter(self._seen))]
-        await self._end(verifier.issuer or "", logout)
 
     async def _end(self, issuer: str, logout: Logout) -> None:
         if logout.session_id is not None:

@@ -226,7 +226,7 @@ class Connection:
         if not isinstance(outcome, Identity):
             address = self.machine.about.address
             outcome = service.throttling.failed(address, question.credentials, outcome)
-            service.throttling.look_alike(outcome.mend, address, self.machine.handshake.headers)
+            service.throttling.warn_of_proxy(outcome.mend, address, self.machine.handshake.headers)
         if self.machine.state is not State.CLOSED:
             if found is not None:
                 outcome = self._admit(found, question.credentials)
