@@ -187,7 +187,7 @@ async def test_renewals_find_what_lives(store: Store, owner: User, member: User)
 async def test_a_session_is_ended_once(store: Store, owner: User) -> None:
     """The first is told that it ended it, and the row has its order."""
     session = await opened(store, owner)
-    assert await store.sessions.end(session.id, subject="Alice", order="o-4")
+    assert await store.sessions.end(session.id, account="Alice", order="o-4")
     assert not await store.sessions.end(session.id)
     assert await store.sessions.find(session.id, LIMITS, NOW) is None
     rows = [row for row in await rows_of(store) if row.kind == "session"]
@@ -197,7 +197,7 @@ async def test_a_session_is_ended_once(store: Store, owner: User) -> None:
 async def test_nobody_ends_anothers_session(store: Store, owner: User, member: User) -> None:
     """Bob may name Alice's session as one of his; nothing happens."""
     session = await opened(store, owner)
-    assert not await store.sessions.end(session.id, subject=member.username)
+    assert not await store.sessions.end(session.id, account=member.username)
     assert await store.sessions.find(session.id, LIMITS, NOW) is not None
 
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from wsauth.core.identity import Identity
+from wsauth.core.identity import OWN_ISSUER, Identity
 
 __all__ = [
     "About",
@@ -250,11 +250,13 @@ class TokenReused(ChangeEvent, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         subject: whose session it was.
+        issuer: whose subject.
         session_id: which.
         address: from where it came back.
     """
 
     subject: str
+    issuer: str = OWN_ISSUER
     session_id: str
     address: str = ""
 

@@ -18,7 +18,8 @@ RowKind = Literal["session", "token", "subject", "user", "all", "keys", "blocks"
 `session`: a session has ended; key: its id.
 `token`: key: the issuer and the token's id, as JSON.
 `subject`: everything issued to an identity until `until`; key: issuer and subject, as JSON.
-`user`: a user of ours has changed; key: the username; value: a `UserState` without `version`.
+`user`: an account has changed; key: its name; value: a `UserState` without `version`, and of another issuer's subject
+    `issuer` and `subject`.
 `all`: everything issued until `until`, and every epoch before the row's number.
 `keys`: the signing keys have changed.
 `blocks`: who is blocked has changed.

@@ -1,15 +1,19 @@
 """Who somebody is: the pair (issuer, subject), with what one credential said about it."""
 
+import json
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, Final, TypedDict, Unpack
 
-__all__ = ["NOBODY", "OWN_ISSUER", "RESERVED", "Identity"]
+__all__ = ["ACCOUNT", "NOBODY", "OWN_ISSUER", "RESERVED", "Identity", "account_of", "is_ours"]
 
 OWN_ISSUER: Final = "wsauth"
 """The issuer of our own users; nobody else's."""
 RESERVED: Final = "wsauth:"
 """How the permissions begin that only a local user's grants give."""
+ACCOUNT: Final = "wsauth"
+"""The claim of an identity of another issuer for which a session of ours stands; no credential of theirs brings it."""
 
 
 class Changes(TypedDict, total=False):
@@ -174,6 +178,18 @@ def _handles(identity: Identity) -> tuple[tuple[str, ...], ...]:
     if identity.token_id is not None:
         handles.append(("token", identity.issuer, identity.token_id))
     return tuple(handles)
+
+
+def is_ours(identity: Identity) -> bool:
+    """Tell whether we keep an account of it: it is a user of ours, or signed in here with another issuer's login."""
+    return identity.issuer == OWN_ISSUER or ACCOUNT in identity.claims
+
+
+def account_of(issuer: str, subject: str) -> str:
+    """Return the name of an account: a user's own, and for another issuer's subject one that no user can have."""
+    if issuer == OWN_ISSUER:
+        return subject
+    return f"account:{sha256(json.dumps([issuer, subject]).encode()).hexdigest()}"
 
 
 NOBODY = Identity("", issuer="", roles=("anonymous",))

@@ -5,7 +5,7 @@ from math import inf
 import msgspec
 
 from wsauth.core.credentials import Credentials
-from wsauth.core.identity import NOBODY, OWN_ISSUER, Identity
+from wsauth.core.identity import NOBODY, Identity, is_ours
 from wsauth.core.permissions import Permissions
 from wsauth.core.routes import Policy
 
@@ -79,7 +79,7 @@ def _is_short(identity: Identity, credentials: Credentials) -> bool:
         return False
     if credentials.kind != "token":
         return True
-    return identity.issuer == OWN_ISSUER and (credentials.source == "cookie" or identity.expires_at is None)
+    return is_ours(identity) and (credentials.source == "cookie" or identity.expires_at is None)
 
 
 def is_unchanged(identity: Identity, credentials: Credentials, old: Lease) -> bool:
@@ -99,7 +99,7 @@ def is_older(new: Identity, old: Identity) -> bool:
     Of our own users the epoch comes first, since it tells "before they logged out everywhere" without a clock; and
     their ends are not compared, since one may be a token's and the other a session's.
     """
-    own = new.issuer == OWN_ISSUER
+    own = is_ours(new)
     epochs = _both(new, old, "epoch") if own else None
     if epochs is not None and epochs[0] != epochs[1]:
         return epochs[0] < epochs[1]

@@ -7,11 +7,24 @@ grace without being stored, and a stolen store opens nothing.
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from math import inf
 from typing import Final, Literal
 
 import msgspec
 
-__all__ = ["COOKIE_PREFIX", "REFRESH_PREFIX", "Limits", "Proof", "Session", "SessionKind", "read_proof", "write_proof"]
+from wsauth.core.identity import OWN_ISSUER, account_of
+
+__all__ = [
+    "COOKIE_PREFIX",
+    "REFRESH_PREFIX",
+    "Limits",
+    "Proof",
+    "Session",
+    "SessionKind",
+    "SignIn",
+    "read_proof",
+    "write_proof",
+]
 
 SessionKind = Literal["tokens", "cookie", "connection"]
 """Held by a refresh token, by a cookie, or by the one connection that was opened with a password."""
@@ -26,7 +39,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: a handle of 128 random bits or more; it opens nothing.
-        subject: the user.
+        subject: the user, in the words of the issuer.
+        issuer: who says so.
         kind: what holds it.
         generation: of the proof that is good now.
         generation_at: when that generation began.
@@ -35,10 +49,13 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         refreshed_at: when it was last used to go on.
         address: where the login came from.
         agent: with which program, shortened.
+        provider: the entry of `[[issuers]]` by which the person signed in; empty for a user of ours.
+        vouched_until: until when the provider's last yes counts; `None` where nobody is asked.
     """
 
     id: str
     subject: str
+    issuer: str = OWN_ISSUER
     kind: SessionKind
     generation: int
     generation_at: float
@@ -47,6 +64,34 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     refreshed_at: float
     address: str = ""
     agent: str = ""
+    provider: str = ""
+    vouched_until: float | None = None
+
+    @property
+    def account(self) -> str:
+        """Return the name of the account that the session is of."""
+        return account_of(self.issuer, self.subject)
+
+
+class SignIn(msgspec.Struct, frozen=True, kw_only=True):
+    """Be what a provider said when somebody signed in.
+
+    Attributes:
+        roles: ours, from its claims through the map.
+        session_id: the login there (`sid`), by which it tells of its end; or `None`.
+        issued_at: when it said so, in seconds since the epoch, by its own clock.
+        seen: the number of the feed's newest row before it was asked: whatever came later may be about this login.
+        refresh_token: what asks it again, wrapped; or `None`.
+    """
+
+    roles: tuple[str, ...]
+    session_id: str | None
+    issued_at: float
+    seen: int
+    refresh_token: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"SignIn(roles={self.roles!r})"
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +113,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         """Return when the session ends if nothing refreshes it any more."""
         idle = 2 * self.access if session.kind == "connection" else self.idle
         return min(session.refreshed_at + idle, session.created_at + self.absolute)
+
+    def stands_until(self, session: Session) -> float:
+        """Return until when the session is good for anything without another yes of its provider."""
+        return min(self.ends_at(session), inf if session.vouched_until is None else session.vouched_until)
 
 
 class Proof(msgspec.Struct, frozen=True):

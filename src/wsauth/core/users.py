@@ -1,4 +1,4 @@
-"""Our own users: what the store keeps of them, and how their names are compared."""
+"""Accounts: our own users, and who signed in here with another issuer's login; and how names are compared."""
 
 import unicodedata
 from typing import Final
@@ -15,10 +15,12 @@ USERNAME_LIMIT: Final = 64
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """Be one user.
+    """Be one user of ours, or the account of somebody else's: by issuer and subject, never by e-mail (ASVS 6.8.1).
 
     Attributes:
-        username: as it was added; the identity's subject.
+        username: as it was added; the identity's subject. Another issuer's subject has the name of `account_of`.
+        issuer: who says so.
+        foreign_subject: who, in the words of another issuer; empty for a user of ours.
         roles: names that `[roles]` turns into permissions.
         grants: permissions that begin with `wsauth:`; nothing else gives them.
         epoch: grows with everything that ends all logins; a credential of an earlier epoch is dead.
@@ -31,6 +33,8 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     username: str
+    issuer: str = OWN_ISSUER
+    foreign_subject: str = ""
     roles: tuple[str, ...] = ()
     grants: tuple[str, ...] = ()
     epoch: int = 0
@@ -40,6 +44,11 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     password_hash: str = ""
     password_until: float | None = None
     must_change: bool = False
+
+    @property
+    def subject(self) -> str:
+        """Return who, in the words of the issuer."""
+        return self.username if self.issuer == OWN_ISSUER else self.foreign_subject
 
     def __repr__(self) -> str:
         return f"User({self.username!r}, roles={self.roles!r}, grants={self.grants!r}, disabled={self.disabled!r})"

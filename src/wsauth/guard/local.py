@@ -7,7 +7,7 @@ import msgspec
 
 from wsauth.core import events
 from wsauth.core.feed import Row
-from wsauth.core.identity import OWN_ISSUER, Identity
+from wsauth.core.identity import Identity, is_ours
 from wsauth.core.lockout import Policy
 from wsauth.core.peers import Network
 from wsauth.core.sessions import Limits
@@ -164,4 +164,4 @@ class Local:
 
 
 def _has_own(identity: Identity) -> bool:
-    return identity.issuer == OWN_ISSUER and identity.claims.get("kind") == "connection"
+    return is_ours(identity) and identity.claims.get("kind") == "connection"

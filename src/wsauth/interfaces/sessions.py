@@ -5,7 +5,9 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from wsauth.core.sessions import Limits, Session
+from wsauth.core.feed import NewRow
+from wsauth.core.identity import OWN_ISSUER
+from wsauth.core.sessions import Limits, Session, SignIn
 from wsauth.core.users import User
 
 __all__ = ["Known", "Refreshed", "SessionStore"]
@@ -26,11 +28,13 @@ class Refreshed(msgspec.Struct, frozen=True):
             there is no live session; `reused`: an old proof came back, and the session was ended for it.
         known: the session as it is now, with its user; `None` unless rotated or repeated.
         subject: whose session was reused.
+        issuer: whose subject.
     """
 
     outcome: Literal["rotated", "repeated", "gone", "reused"]
     known: Known | None = None
     subject: str = ""
+    issuer: str = OWN_ISSUER
 
 
 class SessionStore(Protocol):
@@ -38,6 +42,40 @@ class SessionStore(Protocol):
 
     async def open(self, session: Session) -> bool:
         """Add a session if its user is enabled and still of its epoch; tells whether it was."""
+
+    async def sign_in(self, session: Session, said: SignIn) -> Known | None:
+        """Add a session that began at a provider, with its account where that is new, and return both.
+
+        Returns:
+            `None`: the account is disabled, or its logins were ended since the provider was asked.
+        """
+
+    async def ask(self, session_id: str, now: float, patience: float) -> bytes | None:
+        """Take the wrapped refresh token of a session, to ask its provider with.
+
+        Returns:
+            `None`: there is none, or somebody took it less than `patience` seconds ago.
+        """
+
+    async def vouch(self, session: Session, until: float, refresh_token: bytes, roles: Sequence[str] | None) -> bool:
+        """Note that the provider said yes, with the next wrapped refresh token, and which roles it says, if any.
+
+        Returns:
+            Whether there is still the session.
+        """
+
+    async def end_at_provider(
+        self, issuer: str, row: NewRow, *, session_id: str | None, subject: str | None, until: float
+    ) -> None:
+        """End the sessions that began with a login which has ended at the provider, and write a row that says so.
+
+        Args:
+            issuer: whose login.
+            row: written in any case; what ends belongs to its order.
+            session_id: the login (`sid`); or `None`.
+            subject: all logins of a subject that began up to `until`; or `None`.
+            until: seconds since the epoch, by the provider's clock.
+        """
 
     async def find(self, session_id: str, limits: Limits, now: float) -> Known | None:
         """Return a live session and its user."""
@@ -59,11 +97,11 @@ class SessionStore(Protocol):
     async def renewals(self, session_ids: Collection[str], limits: Limits, now: float) -> Sequence[Known]:
         """Return those that live, in one statement; those of kind `connection` begin their idle time anew."""
 
-    async def end(self, session_id: str, *, subject: str | None = None, order: str | None = None) -> bool:
-        """End a session, of that subject if one is given; tells whether there was one."""
+    async def end(self, session_id: str, *, account: str | None = None, order: str | None = None) -> bool:
+        """End a session, of that account if one is given; tells whether there was one."""
 
-    async def of(self, subject: str, limits: Limits, now: float) -> Sequence[Session]:
-        """Return a user's live sessions, the newest first."""
+    async def of(self, account: str, limits: Limits, now: float) -> Sequence[Session]:
+        """Return an account's live sessions, the newest first."""
 
     async def page(self, after: str, limit: int, limits: Limits, now: float) -> Sequence[Session]:
         """Return live sessions in the order of their ids, those behind the id `after`."""

@@ -94,7 +94,7 @@ class Noticing:
 
     def _reused(self, event: events.TokenReused) -> None:
         why = "an old refresh token came back, and its session was ended"
-        whom = {"subject": event.subject, "issuer": OWN_ISSUER, "session_id": event.session_id}
+        whom = {"subject": event.subject, "issuer": event.issuer, "session_id": event.session_id}
         self._notice("token_reuse", event.session_id, why, event.address, **whom)
 
     # Connections.

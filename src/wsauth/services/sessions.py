@@ -4,11 +4,11 @@ import secrets
 from base64 import urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from wsauth.core import events
 from wsauth.core.feed import Row
-from wsauth.core.identity import OWN_ISSUER, Identity
+from wsauth.core.identity import ACCOUNT, OWN_ISSUER, Identity, account_of
 from wsauth.core.sessions import (
     COOKIE_PREFIX,
     REFRESH_PREFIX,
@@ -16,6 +16,7 @@ from wsauth.core.sessions import (
     Proof,
     Session,
     SessionKind,
+    SignIn,
     proof_message,
     read_proof,
     write_proof,
@@ -101,18 +102,7 @@ class Sessions:
         """
         user = await self.authenticate(username, password, address=address, device=device)
         now = self._clock.now()
-        session = Session(
-            id=secrets.token_hex(20),
-            subject=user.username,
-            kind=kind,
-            generation=0,
-            generation_at=now,
-            epoch=user.epoch,
-            created_at=now,
-            refreshed_at=now,
-            address=address,
-            agent=agent,
-        )
+        session = self._new(user.username, kind, epoch=user.epoch, address=address, agent=agent)
         known = Known(session, user)
         logged_in = events.LoggedIn(at=now, identity=identity_of(known, self.limits), address=address)
         with recording(lambda opened: logged_in if opened else None):
@@ -120,6 +110,68 @@ class Sessions:
                 raise _no(user, "they were changed meanwhile")
             self._bus.publish(logged_in)
         return known
+
+    async def sign_in(
+        self,
+        whom: Identity,
+        said: SignIn,
+        kind: SessionKind,
+        *,
+        provider: str,
+        vouched_until: float | None = None,
+        address: str = "",
+        agent: str = "",
+    ) -> Known:
+        """Open a session for whom a provider has named.
+
+        Args:
+            whom: issuer and subject.
+            said: what the provider said.
+            kind: what holds the session.
+            provider: its entry of `[[issuers]]`.
+            vouched_until: until when the provider need not be asked again; `None`: it is never asked.
+            address: from where.
+            agent: with which program.
+
+        Raises:
+            Refused: `session_revoked`: the login was ended at once, or the account is disabled.
+        """
+        session = self._new(
+            whom.subject,
+            kind,
+            issuer=whom.issuer,
+            address=address,
+            agent=agent,
+            provider=provider,
+            vouched_until=vouched_until,
+        )
+
+        def event(known: Known | None) -> events.LoggedIn | None:
+            if known is None:
+                return None
+            return events.LoggedIn(at=session.created_at, identity=identity_of(known, self.limits), address=address)
+
+        with recording(event):
+            known = await self._sessions.sign_in(session, said)
+            logged_in = event(known)
+            if known is None or logged_in is None:
+                raise Refused("session_revoked", f"the login of {whom} was ended at once, or their account is disabled")
+            self._bus.publish(logged_in)
+        return known
+
+    def _new(self, subject: str, kind: SessionKind, **more: Any) -> Session:
+        now = self._clock.now()
+        named = {"epoch": 0, **more}
+        return Session(
+            id=secrets.token_hex(20),
+            subject=subject,
+            kind=kind,
+            generation=0,
+            generation_at=now,
+            created_at=now,
+            refreshed_at=now,
+            **named,
+        )
 
     async def authenticate(self, username: str, password: str, *, address: str = "", device: str = "") -> User:
         """Return whose password it is, without opening a session.
@@ -219,7 +271,9 @@ class Sessions:
         def reused(done: Refreshed) -> events.TokenReused | None:
             if done.outcome != "reused":
                 return None
-            return events.TokenReused(at=now, subject=done.subject, session_id=proof.session_id, address=address)
+            return events.TokenReused(
+                at=now, subject=done.subject, issuer=done.issuer, session_id=proof.session_id, address=address
+            )
 
         with recording(reused):
             done = await self._sessions.refresh(proof.session_id, proof.generation, self.limits, now)
@@ -244,9 +298,9 @@ class Sessions:
         self._known.pop(session_id, None)
         return known
 
-    async def of(self, username: str) -> Sequence[Session]:
-        """Return the live sessions of a user, the newest first."""
-        return await self._sessions.of(username, self.limits, self._clock.now())
+    async def of(self, subject: str, issuer: str = OWN_ISSUER) -> Sequence[Session]:
+        """Return somebody's live sessions, the newest first."""
+        return await self._sessions.of(account_of(issuer, subject), self.limits, self._clock.now())
 
     async def page(self, after: str = "", limit: int = 100) -> Sequence[Session]:
         """Return live sessions in the order of their ids."""
@@ -299,23 +353,24 @@ class Sessions:
         for session_id in [
             session_id
             for session_id, known in self._known.items()
-            if session_id in ended or known.session.subject in changed
+            if session_id in ended or known.user.username in changed
         ]:
             del self._known[session_id]
 
     # Ending.
 
-    async def end(self, session_id: str, *, subject: str | None = None) -> bool:
-        """End a session, of that user if one is named; its sockets are closed, or cut, when this returns.
+    async def end(self, session_id: str, *, subject: str | None = None, issuer: str = OWN_ISSUER) -> bool:
+        """End a session, of that person if one is named; its sockets are closed, or cut, when this returns.
 
         Returns:
             Whether there was one.
         """
         found = False
+        account = None if subject is None else account_of(issuer, subject)
 
         async def write(order: str) -> None:
             nonlocal found
-            found = await self._sessions.end(session_id, subject=subject, order=order)
+            found = await self._sessions.end(session_id, account=account, order=order)
             if not found:
                 raise _NothingToDo
 
@@ -329,9 +384,10 @@ class Sessions:
         """Forget the session of a connection that is gone."""
         await self._sessions.end(session_id)
 
-    async def end_all(self, username: str) -> bool:
-        """End every login of a user; tells whether there is such a user."""
-        return await self._ordered_change(lambda order: self._users.end_logins(username, order=order))
+    async def end_all(self, subject: str, issuer: str = OWN_ISSUER) -> bool:
+        """End every login of somebody; tells whether there is such an account."""
+        account = account_of(issuer, subject)
+        return await self._ordered_change(lambda order: self._users.end_logins(account, order=order))
 
     async def change_password(self, user: User, old: str, new_hash: Callable[[], Awaitable[str]], carry: str) -> Known:
         """Change a password of somebody who knows the old one; every session but the one with the id `carry` ends.
@@ -395,19 +451,20 @@ def _no(user: User | None, why: str) -> Refused:
 def identity_of(known: Known, limits: Limits) -> Identity:
     """Return whom a session is, until it ends."""
     session, user = known.session, known.user
+    claims = {
+        "iat": session.refreshed_at,
+        "epoch": user.epoch,
+        "kind": session.kind,
+        "generation": session.generation,
+        **demands(user),
+    }
     return Identity(
-        user.username,
-        issuer=OWN_ISSUER,
+        user.subject,
+        issuer=user.issuer,
         roles=user.roles,
         grants=user.grants,
-        expires_at=limits.ends_at(session),
+        expires_at=limits.stands_until(session),
         session_id=session.id,
         auth_time=session.created_at,
-        claims={
-            "iat": session.refreshed_at,
-            "epoch": user.epoch,
-            "kind": session.kind,
-            "generation": session.generation,
-            **demands(user),
-        },
+        claims=claims if user.issuer == OWN_ISSUER else {**claims, ACCOUNT: True},
     )

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from wsauth.core.identity import NOBODY, OWN_ISSUER, Identity
+from wsauth.core.identity import ACCOUNT, NOBODY, OWN_ISSUER, Identity, is_ours
 from wsauth.core.sessions import Limits
 from wsauth.errors import ConfigurationError, Refused
 from wsauth.interfaces.clock import Clock
@@ -110,7 +110,7 @@ class SignedTickets:
         now = self._clock.now()
         if now >= found.expires_at:
             raise Refused("ticket_invalid", "the ticket has expired", mend="ticket_ttl")
-        own = found.issuer == OWN_ISSUER and "epoch" in found.claims
+        own = "epoch" in found.claims and (found.issuer == OWN_ISSUER or ACCOUNT in found.claims)
         # A live session is as of its user's epoch, also where that has moved on since the ticket was made.
         by_user = own and found.session_id is None
         burnt = await self._store.burn(
@@ -188,7 +188,7 @@ def _claims(identity: Identity, now: float) -> dict[str, Any]:
 
     Of ours the `kind` is its own: what a ticket opens is not the connection that asked for it, nor a key.
     """
-    own = {"kind": "ticket"} if identity.issuer == OWN_ISSUER else {}
+    own = {"kind": "ticket"} if is_ours(identity) else {}
     return {"iat": now, **identity.claims, **own}
 
 

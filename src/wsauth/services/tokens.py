@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from wsauth.core.feed import KEPT
-from wsauth.core.identity import OWN_ISSUER, Identity
+from wsauth.core.identity import ACCOUNT, OWN_ISSUER, Identity
 from wsauth.core.sessions import Session
 from wsauth.core.tokens.envelope import open_envelope
 from wsauth.core.tokens.verified import LIFETIME, VerifiedTokens
@@ -23,7 +23,11 @@ ACCESS_TYPE: Final = "at+jwt"
 
 
 class _Claims(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Be the claims of an access token, each of exactly its type."""
+    """Be the claims of an access token, each of exactly its type.
+
+    Of another issuer's subject `sub` is the name of the account, which no user of ours can have, and `idp` and
+    `idp_sub` say who that is.
+    """
 
     iss: str
     aud: str
@@ -39,6 +43,8 @@ class _Claims(msgspec.Struct, kw_only=True, omit_defaults=True):
     auth_time: float | None = None
     fixed: bool = False
     must_change: bool = False
+    idp: str = ""
+    idp_sub: str = ""
 
 
 class AccessTokens:
@@ -82,6 +88,8 @@ class AccessTokens:
             epoch=user.epoch,
             auth_time=session.created_at,
             must_change=user.must_change,
+            idp="" if user.issuer == OWN_ISSUER else user.issuer,
+            idp_sub=user.foreign_subject,
         )
         return self._sign(claims), expires_at
 
@@ -174,9 +182,11 @@ def _identity(claims: _Claims) -> Identity:
         extra["fixed"] = True
     if claims.must_change:
         extra["must_change"] = True
+    if claims.idp:
+        extra[ACCOUNT] = True
     return Identity(
-        claims.sub,
-        issuer=OWN_ISSUER,
+        claims.idp_sub if claims.idp else claims.sub,
+        issuer=claims.idp or OWN_ISSUER,
         roles=claims.roles,
         grants=claims.grants,
         expires_at=claims.exp,

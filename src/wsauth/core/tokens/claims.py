@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from wsauth.core.identity import Identity
+from wsauth.core.identity import ACCOUNT, Identity
 from wsauth.core.tokens.envelope import Envelope, shown
 from wsauth.core.tokens.rights import RoleMap, at, permissions_in, roles_in
 from wsauth.errors import Refused
@@ -94,7 +94,7 @@ def _identity(claims: Mapping[str, Any], expected: Expectations, now: float) -> 
         session_id=session if isinstance(session, str) and session else None,
         token_id=token_id or None,
         auth_time=auth_time,
-        claims=claims,
+        claims={name: value for name, value in claims.items() if name != ACCOUNT} if ACCOUNT in claims else claims,
     )
 
 

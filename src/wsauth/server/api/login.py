@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 
 from wsauth.core.cookies import cut_cookies, device_in
 from wsauth.core.credentials import Credentials
-from wsauth.core.identity import OWN_ISSUER, Identity
+from wsauth.core.identity import OWN_ISSUER, Identity, is_ours
 from wsauth.core.sessions import Session, SessionKind
 from wsauth.errors import Refused
 from wsauth.interfaces.sessions import Known
@@ -130,8 +130,8 @@ class _Logins:
         return self._signed_in(response, await self._sessions.touch(me.session_id, me.claims["generation"]))
 
     async def logout(self, response: Response, me: Identity) -> None:
-        if me.session_id is not None and me.issuer == OWN_ISSUER:
-            await self._sessions.end(me.session_id, subject=me.subject)
+        if me.session_id is not None and is_ours(me):
+            await self._sessions.end(me.session_id, subject=me.subject, issuer=me.issuer)
         elif me.token_id is not None:
             await self._plane.guard.revoke(token_id=me.token_id, issuer=me.issuer)
         else:
@@ -160,7 +160,7 @@ class _Logins:
 
     def _logged_in(self, known: Known) -> dict[str, Any]:
         local, now = self._plane.local, self._plane.now()
-        until = local.limits.ends_at(known.session)
+        until = local.limits.stands_until(known.session)
         token, expires_at = local.tokens.issue(known.user, known.session, until)
         return {
             "access_token": token,
@@ -173,7 +173,7 @@ class _Logins:
     def _signed_in(self, response: Response, known: Known) -> dict[str, Any]:
         self._set_cookie(response, known.session)
         limits, now = self._plane.local.limits, self._plane.now()
-        lease = min(limits.access, limits.ends_at(known.session) - now)
+        lease = min(limits.access, limits.stands_until(known.session) - now)
         csrf_token = self._sessions.csrf_token(known.session.id)
         return {"csrf_token": csrf_token, "expires_in": round(lease), **self._described(known)}
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
-from wsauth.core.identity import OWN_ISSUER, Identity
+from wsauth.core.identity import Identity, is_ours
 from wsauth.errors import Refused
 from wsauth.interfaces.feed import Listed
 from wsauth.server.answers import Me, MySessions
@@ -34,15 +34,15 @@ def session_routes(plane: Plane) -> APIRouter:
     @router.delete("/sessions/{session_id}", status_code=204)
     async def end(session_id: str, me: Annotated[Identity, Depends(somebody)]) -> None:
         """End one of the caller's logins; when this answers, its sockets are closed."""
-        if me.issuer != OWN_ISSUER or not await plane.local.sessions.end(session_id, subject=me.subject):
+        if not is_ours(me) or not await plane.local.sessions.end(session_id, subject=me.subject, issuer=me.issuer):
             raise Refused("not_found", "the caller has no such session")
 
     @router.delete("/sessions", status_code=204)
     async def end_all(me: Annotated[Identity, Depends(somebody)]) -> None:
         """End all of the caller's logins; when this answers, their sockets are closed."""
-        if me.issuer != OWN_ISSUER:
+        if not is_ours(me):
             await plane.guard.revoke(subject=me.subject, issuer=me.issuer)
-        elif not await plane.local.sessions.end_all(me.subject):
+        elif not await plane.local.sessions.end_all(me.subject, me.issuer):
             raise Refused("not_found", "the caller is no user any more")
 
     return router
@@ -69,8 +69,7 @@ class _Mine:
     async def list(self, me: Identity) -> dict[str, Any]:
         plane = self._plane
         limits = plane.local.limits
-        own = me.issuer == OWN_ISSUER
-        sessions = await plane.local.sessions.of(me.subject) if own else ()
+        sessions = await plane.local.sessions.of(me.subject, me.issuer)
         listed = await plane.guard.backend.orders.list(limit=_CONNECTIONS, key=me.key)
         known = {session.id for session in sessions}
         items = [

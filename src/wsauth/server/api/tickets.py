@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 
-from wsauth.core.identity import OWN_ISSUER, Identity
+from wsauth.core.identity import Identity, account_of, is_ours
 from wsauth.core.routes import NOWHERE
 from wsauth.errors import Refused
 from wsauth.server.answers import Ticket
@@ -61,9 +61,9 @@ def check_path(plane: Plane, path: str | None) -> None:
 
 async def _lasting(plane: Plane, me: Identity) -> Identity:
     """Return the caller as their session has them: its end bounds the lease, not that of the token that asked."""
-    if me.issuer != OWN_ISSUER or me.session_id is None:
+    if not is_ours(me) or me.session_id is None:
         return me
     known = await plane.local.sessions.find(me.session_id)
-    if known is None or known.user.username != me.subject:
+    if known is None or known.user.username != account_of(*me.key):
         raise Refused("session_revoked", "the session of the credential has ended")
     return identity_of(known, plane.local.limits)

@@ -7,7 +7,7 @@ already is extended before anybody is told that its end is near.
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Final
 
-from wsauth.core.identity import OWN_ISSUER
+from wsauth.core.identity import is_ours
 from wsauth.core.lease import Lease, warn_at
 from wsauth.core.protocol.states import State
 from wsauth.core.sessions import Limits, Session
@@ -26,7 +26,7 @@ Lookup = Callable[[Collection[str]], Awaitable[Sequence[Known]]]
 
 
 class Extensions:
-    """Look after the leases of our own users.
+    """Look after the leases that sessions and keys of ours stand for.
 
     Args:
         connections: of this process.
@@ -49,7 +49,7 @@ class Extensions:
         """Look after a connection when its lease is one that can live on."""
         self.forget(connection)
         lease = connection.machine.lease
-        if lease is None or not lease.ends or lease.identity.issuer != OWN_ISSUER or not _extends(connection):
+        if lease is None or not lease.ends or not is_ours(lease.identity) or not _extends(connection):
             return
         due = int(lease.ends_at - _ahead(lease))
         if due <= self._swept:
@@ -91,7 +91,7 @@ class Extensions:
     def _extend(self, live: Iterable[Known], by_session: dict[str, list[Connection]]) -> None:
         for known in live:
             session = known.session
-            until = min(session.refreshed_at + self._limits.access, self._limits.ends_at(session))
+            until = min(session.refreshed_at + self._limits.access, self._limits.stands_until(session))
             for connection in by_session[session.id]:
                 # It may have been renewed while the store was asked.
                 if (

@@ -9,7 +9,7 @@ from math import inf
 import msgspec
 
 from wsauth.core.feed import Row, UserState
-from wsauth.core.identity import OWN_ISSUER, Identity
+from wsauth.core.identity import Identity, account_of, is_ours
 from wsauth.errors import Refused
 
 __all__ = ["Revocations"]
@@ -19,7 +19,7 @@ _decode_pair = msgspec.json.Decoder(tuple[str, str]).decode
 
 
 class Revocations:
-    """Hold revocations, and what has changed about users of ours, until nothing they concern can still be good."""
+    """Hold revocations, and what has changed about accounts, until nothing they concern can still be good."""
 
     def __init__(self) -> None:
         self._subjects: dict[tuple[str, str], tuple[float, float]] = {}
@@ -71,7 +71,7 @@ class Revocations:
             return Refused("session_revoked", f"the session of {identity} was revoked")
         if identity.token_id is not None and (identity.issuer, identity.token_id) in self._tokens:
             return Refused("token_revoked", f"the token of {identity} was revoked")
-        epoch = identity.claims.get("epoch") if identity.issuer == OWN_ISSUER else None
+        epoch = identity.claims.get("epoch") if is_ours(identity) else None
         if epoch is not None:
             if self._has_passed(identity, epoch):
                 return Refused(revoked_code(identity), f"the logins of {identity} were ended")
@@ -85,13 +85,13 @@ class Revocations:
         return None
 
     def overlay(self, identity: Identity) -> Identity:
-        """Return the identity with the rights that its user has now.
+        """Return the identity with the rights that its account has now.
 
         A token that was issued by hand keeps those it was given (`fixed`).
         """
-        if identity.issuer != OWN_ISSUER or "epoch" not in identity.claims or "fixed" in identity.claims:
+        if not is_ours(identity) or "epoch" not in identity.claims or "fixed" in identity.claims:
             return identity
-        known = self._users.get(identity.subject)
+        known = self._users.get(account_of(*identity.key))
         if known is None:
             return identity
         state = known[0]
@@ -102,7 +102,7 @@ class Revocations:
     def _has_passed(self, identity: Identity, epoch: int) -> bool:
         if epoch < self._all[1]:
             return True
-        known = self._users.get(identity.subject)
+        known = self._users.get(account_of(*identity.key))
         if known is None or epoch >= known[0].epoch:
             return False
         carried = known[0].carried

@@ -235,7 +235,8 @@ class Follower:
         if row.kind == "session":
             return connections.dead(connections.find(session_id=row.key))
         if row.kind == "user":
-            found = connections.find(issuer=OWN_ISSUER, subject=row.key)
+            issuer, subject = row.value.get("issuer", OWN_ISSUER), row.value.get("subject", row.key)
+            found = connections.find(issuer=issuer, subject=subject)
             dead = connections.dead(found)
             for connection in found.difference(dead):
                 self._change_rights(connection)

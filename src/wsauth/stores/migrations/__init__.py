@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HEAD", "VERSION_TABLE", "known", "migrate"]
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The revision that this release works with."""
 
 VERSION_TABLE: Final = "wsauth_version"

@@ -6,14 +6,18 @@ from typing import Any, Final
 
 import msgspec
 
-from wsauth.core.feed import NewRow
-from wsauth.core.sessions import Limits, Session
+from wsauth.core.feed import NewRow, pair_key
+from wsauth.core.identity import OWN_ISSUER
+from wsauth.core.sessions import Limits, Session, SignIn
+from wsauth.core.users import User
 from wsauth.interfaces.sessions import Known, Refreshed
 from wsauth.stores.sql.engine import Engine, Record, Transaction
 from wsauth.stores.sql.feed import keep_from, time_of, write_row
-from wsauth.stores.sql.users import USER_COLUMNS, read_user
+from wsauth.stores.sql.users import USER_COLUMNS, account_for, read_user
 
 __all__ = ["LIVE", "SQLSessions", "living"]
+
+_decode_value: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 _AGENT: Final = 200
 _ADDRESS: Final = 64
@@ -24,9 +28,11 @@ _SIZES: Final = (1, 8, 64, _CHUNK)
 """Numbers of ids that a statement has places for, so that there are few statements to prepare."""
 
 _COLUMNS: Final = (
-    "sessions.id, sessions.subject, sessions.kind, sessions.generation, sessions.generation_at, sessions.epoch, "
-    "sessions.created_at, sessions.refreshed_at, sessions.address, sessions.agent"
+    "sessions.id, users.username, users.issuer, users.foreign_subject, sessions.kind, sessions.generation, "
+    "sessions.generation_at, sessions.epoch, sessions.created_at, sessions.refreshed_at, sessions.address, "
+    "sessions.agent, sessions.provider, sessions.vouched_until"
 )
+_WIDTH: Final = _COLUMNS.count(",") + 1
 _IN_TIME: Final = """
     sessions.created_at + :absolute > :now
     AND sessions.refreshed_at + CASE sessions.kind WHEN 'connection' THEN :connection ELSE :idle END > :now
@@ -35,12 +41,33 @@ _OF_USER: Final = "users.username = sessions.subject AND users.epoch = sessions.
 LIVE: Final = f"{_IN_TIME} AND EXISTS (SELECT 1 FROM users WHERE {_OF_USER})"  # noqa: S608  text of our own, all of it
 """The condition that a row of `sessions` is live, with the parameters of `living`."""
 
-_KNOWN: Final = f"SELECT {_COLUMNS}, {USER_COLUMNS} FROM sessions JOIN users ON {_OF_USER} WHERE {_IN_TIME}"  # noqa: S608
+_LIVE_ONES: Final = f"FROM sessions JOIN users ON {_OF_USER} WHERE {_IN_TIME}"
+_KNOWN: Final = f"SELECT {_COLUMNS}, {USER_COLUMNS} {_LIVE_ONES}"
 _FIND: Final = f"{_KNOWN} AND sessions.id = :id"
 _OPEN: Final = """
-    INSERT INTO sessions (id, subject, kind, generation, generation_at, epoch, created_at, refreshed_at, address, agent)
-    SELECT :id, username, :kind, :generation, :generation_at, epoch, :created_at, :refreshed_at, :address, :agent
-    FROM users WHERE username = :subject AND epoch = :epoch AND disabled = 0
+    INSERT INTO sessions (id, subject, kind, generation, generation_at, epoch, created_at, refreshed_at, address, agent,
+                          provider, vouched_until, provider_session, issued_at, refresh_token)
+    SELECT :id, username, :kind, :generation, :generation_at, epoch, :created_at, :refreshed_at, :address, :agent,
+           :provider, :vouched_until, :provider_session, :issued_at, :refresh_token
+    FROM users WHERE username = :account AND epoch = :epoch AND disabled = 0
+"""
+# Whatever was told since the provider was asked may be about the login that it answered with.
+_TOLD_SINCE: Final = """
+    SELECT kind, value FROM feed
+    WHERE seq > :seen AND (kind = 'all' OR kind = 'subject' AND key = :pair OR kind = 'session' AND key = :sid)
+"""
+_OF_PROVIDER: Final = """
+    SELECT sessions.id FROM sessions JOIN users ON users.username = sessions.subject
+    WHERE users.issuer = :issuer AND sessions.provider <> ''
+        AND (sessions.provider_session = :sid OR users.foreign_subject = :subject AND sessions.issued_at <= :until)
+"""
+_ASK: Final = """
+    UPDATE sessions SET asked_at = :now
+    WHERE id = :id AND refresh_token IS NOT NULL AND coalesce(asked_at, 0) <= :now - :patience
+    RETURNING refresh_token
+"""
+_VOUCH: Final = """
+    UPDATE sessions SET vouched_until = :until, refresh_token = :refresh_token, asked_at = NULL WHERE id = :id
 """
 _ROTATE: Final = f"""
     UPDATE sessions SET generation = :generation + 1, generation_at = :now, refreshed_at = :refreshed_at
@@ -48,10 +75,13 @@ _ROTATE: Final = f"""
 """  # noqa: S608
 _TOUCH: Final = f"UPDATE sessions SET refreshed_at = :refreshed_at WHERE id = :id AND {LIVE}"  # noqa: S608
 _OF: Final = f"""
-    SELECT {_COLUMNS} FROM sessions WHERE subject = :subject AND {LIVE} ORDER BY created_at DESC, id
+    SELECT {_COLUMNS} {_LIVE_ONES} AND sessions.subject = :account ORDER BY sessions.created_at DESC, sessions.id
+"""
+_PAGE: Final = f"SELECT {_COLUMNS} {_LIVE_ONES} AND sessions.id > :after ORDER BY sessions.id LIMIT :limit"
+_WALK: Final = f"""
+    SELECT {_COLUMNS} FROM sessions JOIN users ON users.username = sessions.subject
+    WHERE sessions.id > :after ORDER BY sessions.id LIMIT :limit
 """  # noqa: S608
-_PAGE: Final = f"SELECT {_COLUMNS} FROM sessions WHERE id > :after AND {LIVE} ORDER BY id LIMIT :limit"  # noqa: S608
-_WALK: Final = f"SELECT {_COLUMNS} FROM sessions WHERE id > :after ORDER BY id LIMIT :limit"  # noqa: S608
 _FORGET: Final = f"DELETE FROM sessions WHERE id = :id AND NOT ({_IN_TIME})"  # noqa: S608
 
 
@@ -61,10 +91,12 @@ def living(limits: Limits, now: float) -> dict[str, Any]:
 
 
 def _read_session(record: Record) -> Session:
-    session_id, subject, kind, generation, generation_at, epoch, created_at, refreshed_at, address, agent = record[:10]
+    session_id, username, issuer, foreign_subject, kind, generation, generation_at, *rest = record[:_WIDTH]
+    epoch, created_at, refreshed_at, address, agent, provider, vouched_until = rest
     return Session(
         id=session_id,
-        subject=subject,
+        subject=username if issuer == OWN_ISSUER else foreign_subject,
+        issuer=issuer,
         kind=kind,
         generation=generation,
         generation_at=generation_at,
@@ -73,11 +105,13 @@ def _read_session(record: Record) -> Session:
         refreshed_at=refreshed_at,
         address=address,
         agent=agent,
+        provider=provider,
+        vouched_until=vouched_until,
     )
 
 
 def _read_known(record: Record) -> Known:
-    return Known(_read_session(record), read_user(record[10:]))
+    return Known(_read_session(record), read_user(record[_WIDTH:]))
 
 
 class SQLSessions:
@@ -88,9 +122,53 @@ class SQLSessions:
 
     async def open(self, session: Session) -> bool:
         """Add a session if its user is enabled and still of its epoch; tells whether it was."""
-        values = msgspec.structs.asdict(session)
-        values |= {"address": session.address[:_ADDRESS], "agent": session.agent[:_AGENT]}
+        values = _values(session, None)
         return await self._engine.write(lambda transaction: transaction.run(_OPEN, values)) == 1
+
+    async def sign_in(self, session: Session, said: SignIn) -> Known | None:
+        """Add a session that began at a provider, and its account where it is new, unless it was ended meanwhile."""
+        return await self._engine.write(lambda transaction: _sign_in(transaction, session, said))
+
+    async def ask(self, session_id: str, now: float, patience: float) -> bytes | None:
+        """Take the wrapped refresh token of a session, unless somebody did so less than `patience` seconds ago."""
+        values = {"id": session_id, "now": now, "patience": patience}
+        record = await self._engine.write(lambda transaction: transaction.one(_ASK, values))
+        return None if record is None else bytes(record[0])
+
+    async def vouch(self, session: Session, until: float, refresh_token: bytes, roles: Sequence[str] | None) -> bool:
+        """Note that the provider said yes, and what it says of the roles; tells whether there is the session."""
+        values = {"id": session.id, "until": until, "refresh_token": refresh_token}
+
+        def work(transaction: Transaction) -> bool:
+            if not transaction.run(_VOUCH, values):
+                return False
+            if roles is not None:
+                account_for(transaction, _account_of(session, roles))
+            return True
+
+        return await self._engine.write(work)
+
+    async def end_at_provider(
+        self, issuer: str, row: NewRow, *, session_id: str | None, subject: str | None, until: float
+    ) -> None:
+        """End the sessions that began with a login which has ended at the provider, and write a row that says so.
+
+        Args:
+            issuer: whose login.
+            row: written in any case.
+            session_id: the login (`sid`); or `None`.
+            subject: all logins of a subject up to `until`; or `None`.
+            until: seconds since the epoch, by the provider's clock.
+        """
+        values = {"issuer": issuer, "sid": session_id, "subject": subject, "until": until}
+
+        def work(transaction: Transaction) -> None:
+            for record in transaction.all(_OF_PROVIDER, values):
+                transaction.run("DELETE FROM sessions WHERE id = :id", {"id": record[0]})
+                _tell(transaction, record[0], row.order)
+            write_row(transaction, row, time_of(transaction))
+
+        await self._engine.write(work)
 
     async def find(self, session_id: str, limits: Limits, now: float) -> Known | None:
         """Return a live session and its user."""
@@ -133,22 +211,22 @@ class SQLSessions:
         others = [known for known in found if known.session.kind != "connection"]
         return others + await self._engine.write(lambda transaction: _touch_all(transaction, held, values))
 
-    async def end(self, session_id: str, *, subject: str | None = None, order: str | None = None) -> bool:
-        """End a session, of that subject if one is given; tells whether there was one."""
+    async def end(self, session_id: str, *, account: str | None = None, order: str | None = None) -> bool:
+        """End a session, of that account if one is given; tells whether there was one."""
 
         def work(transaction: Transaction) -> bool:
-            condition = "" if subject is None else " AND subject = :subject"
+            condition = "" if account is None else " AND subject = :account"
             statement = f"DELETE FROM sessions WHERE id = :id{condition}"  # noqa: S608  one of two texts of our own
-            if not transaction.run(statement, {"id": session_id, "subject": subject}):
+            if not transaction.run(statement, {"id": session_id, "account": account}):
                 return False
             _tell(transaction, session_id, order)
             return True
 
         return await self._engine.write(work)
 
-    async def of(self, subject: str, limits: Limits, now: float) -> Sequence[Session]:
-        """Return a user's live sessions, the newest first."""
-        return await self._sessions(_OF, {"subject": subject, **living(limits, now)})
+    async def of(self, account: str, limits: Limits, now: float) -> Sequence[Session]:
+        """Return an account's live sessions, the newest first."""
+        return await self._sessions(_OF, {"account": account, **living(limits, now)})
 
     async def page(self, after: str, limit: int, limits: Limits, now: float) -> Sequence[Session]:
         """Return live sessions in the order of their ids, those behind the id `after`."""
@@ -168,6 +246,38 @@ class SQLSessions:
     async def _sessions(self, statement: str, values: Mapping[str, Any]) -> Sequence[Session]:
         records = await self._engine.read(lambda transaction: transaction.all(statement, values))
         return [_read_session(record) for record in records]
+
+
+def _values(session: Session, said: SignIn | None) -> dict[str, Any]:
+    return {
+        **msgspec.structs.asdict(session),
+        "account": session.account,
+        "address": session.address[:_ADDRESS],
+        "agent": session.agent[:_AGENT],
+        "provider_session": None if said is None else said.session_id,
+        "issued_at": None if said is None else said.issued_at,
+        "refresh_token": None if said is None else said.refresh_token,
+    }
+
+
+def _account_of(session: Session, roles: Sequence[str]) -> User:
+    return User(
+        username=session.account,
+        issuer=session.issuer,
+        foreign_subject=session.subject,
+        roles=tuple(roles),
+        created_at=session.created_at,
+    )
+
+
+def _sign_in(transaction: Transaction, session: Session, said: SignIn) -> Known | None:
+    user = account_for(transaction, _account_of(session, said.roles))
+    since = {"seen": said.seen, "pair": pair_key(session.issuer, session.subject), "sid": said.session_id}
+    for kind, value in transaction.all(_TOLD_SINCE, since):
+        if kind != "subject" or said.issued_at <= _decode_value(value)["until"]:
+            return None
+    opened = msgspec.structs.replace(session, epoch=user.epoch)
+    return Known(opened, user) if transaction.run(_OPEN, _values(opened, said)) else None
 
 
 def _find(transaction: Transaction, values: Mapping[str, Any]) -> Known | None:
@@ -194,7 +304,7 @@ def _refresh(
         return Refreshed("repeated", known)
     transaction.run("DELETE FROM sessions WHERE id = :id", {"id": session_id})
     _tell(transaction, session_id, order)
-    return Refreshed("reused", subject=session.subject)
+    return Refreshed("reused", subject=session.subject, issuer=session.issuer)
 
 
 def _touch(transaction: Transaction, known: Known, values: Mapping[str, Any]) -> Known | None:

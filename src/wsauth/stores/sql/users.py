@@ -7,25 +7,29 @@ from typing import Any, Final
 import msgspec
 
 from wsauth.core.feed import NewRow
+from wsauth.core.identity import OWN_ISSUER
 from wsauth.core.users import User, fold
 from wsauth.errors import Refused
 from wsauth.stores.sql.engine import Engine, Record, Transaction
 from wsauth.stores.sql.feed import keep_from, time_of, write_row
 
-__all__ = ["USER_COLUMNS", "SQLUsers", "read_user"]
+__all__ = ["USER_COLUMNS", "SQLUsers", "account_for", "read_user"]
 
 USER_COLUMNS: Final = (
-    "users.username, users.roles, users.grants, users.epoch, users.disabled, users.service, users.created_at, "
-    "users.password_hash, users.password_until, users.must_change"
+    "users.username, users.issuer, users.foreign_subject, users.roles, users.grants, users.epoch, users.disabled, "
+    "users.service, users.created_at, users.password_hash, users.password_until, users.must_change"
 )
-_BY_NAME: Final = f"SELECT {USER_COLUMNS} FROM users WHERE folded = :folded"  # noqa: S608  column names of our own
+_OWN: Final = f"issuer = '{OWN_ISSUER}'"
+_ACCOUNT: Final = f"SELECT {USER_COLUMNS} FROM users WHERE folded = :folded"  # noqa: S608  column names of our own
+_BY_NAME: Final = f"{_ACCOUNT} AND {_OWN}"
 _BY_KEY: Final = f"SELECT {USER_COLUMNS} FROM users WHERE key_tag = :key_tag"  # noqa: S608
-_PAGE: Final = f"SELECT {USER_COLUMNS} FROM users WHERE folded > :after ORDER BY folded LIMIT :limit"  # noqa: S608
+_PAGE: Final = f"SELECT {USER_COLUMNS} FROM users WHERE folded > :after AND {_OWN} ORDER BY folded LIMIT :limit"  # noqa: S608
+_COUNT: Final = f"SELECT count(*) FROM users WHERE {_OWN}"  # noqa: S608
 _ADD: Final = """
-    INSERT INTO users (folded, username, roles, grants, epoch, disabled, service, created_at, password_hash,
-                       password_until, key_tag)
-    VALUES (:folded, :username, :roles, :grants, :epoch, :disabled, :service, :created_at, :password_hash,
-            :password_until, :key_tag)
+    INSERT INTO users (folded, username, issuer, foreign_subject, roles, grants, epoch, disabled, service, created_at,
+                       password_hash, password_until, key_tag)
+    VALUES (:folded, :username, :issuer, :foreign_subject, :roles, :grants, :epoch, :disabled, :service, :created_at,
+            :password_hash, :password_until, :key_tag)
 """
 _SET_RIGHTS: Final = "UPDATE users SET roles = :roles, grants = :grants WHERE folded = :folded"
 _USED: Final = """
@@ -47,9 +51,12 @@ _decode_names: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 
 def read_user(record: Record) -> User:
     """Return a user from their `USER_COLUMNS`."""
-    username, roles, grants, epoch, disabled, service, created_at, password_hash, password_until, must = record
+    username, issuer, foreign_subject, roles, grants, epoch, disabled, *rest = record
+    service, created_at, password_hash, password_until, must = rest
     return User(
         username=username,
+        issuer=issuer,
+        foreign_subject=foreign_subject,
         roles=_decode_names(roles),
         grants=_decode_names(grants),
         epoch=epoch,
@@ -89,7 +96,7 @@ class SQLUsers:
 
     async def count(self) -> int:
         """Return how many there are."""
-        record = await self._engine.read(lambda transaction: transaction.one("SELECT count(*) FROM users"))
+        record = await self._engine.read(lambda transaction: transaction.one(_COUNT))
         return 0 if record is None else int(record[0])
 
     async def set_rights(
@@ -101,15 +108,7 @@ class SQLUsers:
             user = _find(transaction, username)
             if user is None:
                 return None
-            user = msgspec.structs.replace(
-                user,
-                roles=user.roles if roles is None else tuple(roles),
-                grants=user.grants if grants is None else tuple(grants),
-            )
-            values = {"folded": fold(username), "roles": _names(user.roles), "grants": _names(user.grants)}
-            transaction.run(_SET_RIGHTS, values)
-            _tell(transaction, user, {"epoch": user.epoch})
-            return user
+            return _set_rights(transaction, user, roles, grants)
 
         return await self._engine.write(work)
 
@@ -160,7 +159,7 @@ class SQLUsers:
         return await self._engine.write(work)
 
     async def end_logins(self, username: str, *, order: str | None = None, before: NewRow | None = None) -> User | None:
-        """End every session and token of a user, and write a row just before that says more."""
+        """End every session and token of an account, and write a row just before that says more."""
         return await self._end(username, {}, order, before)
 
     async def remove(self, username: str, *, order: str | None = None) -> bool:
@@ -180,7 +179,7 @@ class SQLUsers:
         self, username: str, changes: Mapping[str, Any], order: str | None, before: NewRow | None = None
     ) -> User | None:
         def work(transaction: Transaction) -> User | None:
-            user = _find(transaction, username)
+            user = _account(transaction, username)
             if user is None:
                 return None
             if before is not None:
@@ -200,6 +199,33 @@ def _find(transaction: Transaction, username: str) -> User | None:
     return None if record is None else read_user(record)
 
 
+def _account(transaction: Transaction, username: str) -> User | None:
+    record = transaction.one(_ACCOUNT, {"folded": fold(username)})
+    return None if record is None else read_user(record)
+
+
+def account_for(transaction: Transaction, user: User) -> User:
+    """Return the account of another issuer's subject, added where it is new, with the roles that `user` has."""
+    known = _account(transaction, user.username)
+    if known is None:
+        return _add(transaction, user, None)
+    return known if known.roles == user.roles else _set_rights(transaction, known, user.roles, None)
+
+
+def _set_rights(
+    transaction: Transaction, user: User, roles: Collection[str] | None, grants: Collection[str] | None
+) -> User:
+    user = msgspec.structs.replace(
+        user,
+        roles=user.roles if roles is None else tuple(roles),
+        grants=user.grants if grants is None else tuple(grants),
+    )
+    values = {"folded": fold(user.username), "roles": _names(user.roles), "grants": _names(user.grants)}
+    transaction.run(_SET_RIGHTS, values)
+    _tell(transaction, user, {"epoch": user.epoch})
+    return user
+
+
 def _add(transaction: Transaction, user: User, key_tag: bytes | None) -> User:
     if _find(transaction, user.username) is not None:
         raise Refused("conflict", f"there is a user {user.username!r}")
@@ -209,6 +235,8 @@ def _add(transaction: Transaction, user: User, key_tag: bytes | None) -> User:
         {
             "folded": fold(user.username),
             "username": user.username,
+            "issuer": user.issuer,
+            "foreign_subject": user.foreign_subject,
             "roles": _names(user.roles),
             "grants": _names(user.grants),
             "epoch": added.epoch,
@@ -255,10 +283,10 @@ def _end_logins(
 def _tell(transaction: Transaction, user: User, value: Mapping[str, Any], order: str | None = None) -> int:
     """Write the `user` row, and return its number, which is the new epoch unless the value names the old one."""
     at = time_of(transaction)
-    rights = {"roles": user.roles, "grants": user.grants}
-    row = NewRow(
-        kind="user", key=user.username, value={**value, **rights}, keep_until=keep_from(at), order=order or None
-    )
+    told = {**value, "roles": user.roles, "grants": user.grants}
+    if user.issuer != OWN_ISSUER:
+        told |= {"issuer": user.issuer, "subject": user.foreign_subject}
+    row = NewRow(kind="user", key=user.username, value=told, keep_until=keep_from(at), order=order or None)
     return write_row(transaction, row, at)
 
 
