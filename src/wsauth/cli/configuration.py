@@ -38,6 +38,7 @@ def init(file: Path | None, config: Path | None) -> None:
 def check(config: Path | None, as_json: bool) -> None:
     """Check a configuration: unknown keys are errors, unsafe choices are warnings."""
     from wsauth.guard.issuers import verifiers_of
+    from wsauth.guard.providers import providers_of
     from wsauth.services.clock import SystemClock
     from wsauth.settings import warnings
     from wsauth.settings.loading import located
@@ -45,7 +46,8 @@ def check(config: Path | None, as_json: bool) -> None:
     settings = settings_of(config)
     file = located(config, os.environ)
     found = warnings(settings, file)
-    verifiers_of(settings, SystemClock())  # what cannot work is said now, and not at the start
+    for made_of in (verifiers_of, providers_of):
+        made_of(settings, SystemClock())  # what cannot work is said now, and not at the start
     if as_json:
         print_json({"file": str(file) if file else None, "warnings": found})
         return

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any, Final
 
 from wsauth.cli.options import Opened
-from wsauth.core.identity import OWN_ISSUER, Identity
+from wsauth.core.identity import OWN_ISSUER, Identity, is_ours
 from wsauth.core.refusals import TABLE
 from wsauth.core.sessions import COOKIE_PREFIX, REFRESH_PREFIX, read_proof
 from wsauth.core.tokens.envelope import Envelope, open_envelope
@@ -58,8 +58,8 @@ async def _proof(text: str, prefix: str, what: str, opened: Opened) -> dict[str,
     if known is None:
         return found | _bad(what, True, Refused("session_revoked", "its session has ended"))
     found |= {
-        "issuer": OWN_ISSUER,
-        "subject": known.user.username,
+        "issuer": known.user.issuer,
+        "subject": known.user.subject,
         "issued_at": known.session.generation_at,
         "expires_at": opened.local.limits.ends_at(known.session),
     }
@@ -140,15 +140,16 @@ async def _check(identity: Identity, issued_at: float | None, opened: Opened) ->
     revoked = (await _revocations(opened)).check(identity, issued_at)
     if revoked is not None:
         raise revoked
-    if identity.issuer != OWN_ISSUER or "epoch" not in identity.claims:
+    if not is_ours(identity) or "epoch" not in identity.claims:
+        return
+    if identity.session_id is not None:
+        if await opened.local.sessions.find(identity.session_id) is None:
+            raise Refused("session_revoked", "its session has ended, or its account is disabled")
         return
     user = await opened.local.users.find(identity.subject)
     if user is None or user.disabled:
         raise Refused("token_revoked", "its user was removed or is disabled")
-    if identity.session_id is not None:
-        if await opened.local.sessions.find(identity.session_id) is None:
-            raise Refused("session_revoked", "its session has ended")
-    elif identity.claims["epoch"] != user.epoch:
+    if identity.claims["epoch"] != user.epoch:
         raise Refused("token_revoked", "the user's logins were ended")
 
 

@@ -27,23 +27,24 @@ def sessions() -> None:
 @sessions.command(name="list")
 @config_option
 @json_option
-@click.option("--subject", metavar="S", help="Only this user's.")
-def list_(config: Path | None, as_json: bool, subject: str | None) -> None:
+@click.option("--subject", metavar="S", help="Only this one's.")
+@click.option("--issuer", metavar="I", default=OWN_ISSUER, help="Whose subject it is; by default our own.")
+def list_(config: Path | None, as_json: bool, subject: str | None, issuer: str) -> None:
     """List the live sessions."""
 
     async def work(opened: Opened) -> list[dict[str, Any]]:
         ends_at = opened.local.limits.ends_at
-        return [_described(session, ends_at(session)) for session in await _found(opened, subject)]
+        return [_described(session, ends_at(session)) for session in await _found(opened, subject, issuer)]
 
     described = using(config, work)
     if as_json:
         print_json(described)
         return
     print_table(
-        ("session", "subject", "kind", "since", "ends", "address"),
+        ("session", "issuer", "subject", "kind", "since", "ends", "address"),
         (
-            (one["id"], one["subject"], one["kind"], moment(one["created_at"]), moment(one["expires_at"]),
-             one["address"])
+            (one["id"], one["issuer"], one["subject"], one["kind"], moment(one["created_at"]),
+             moment(one["expires_at"]), one["address"])
             for one in described
         ),
     )  # fmt: skip
@@ -85,11 +86,11 @@ def revoke(
     return print_report(using(config, work), as_json=as_json)
 
 
-async def _found(opened: Opened, subject: str | None) -> Sequence["Session"]:
+async def _found(opened: Opened, subject: str | None, issuer: str) -> Sequence["Session"]:
     held = opened.local.sessions
     if subject is not None:
-        user = await opened.local.users.find(subject)
-        return await held.of(user.username if user else subject)
+        user = await opened.local.users.find(subject) if issuer == OWN_ISSUER else None
+        return await held.of(user.username if user else subject, issuer)
     found: list[Session] = []
     while page := await held.page(found[-1].id if found else "", _PAGE):
         found += page
@@ -99,6 +100,7 @@ async def _found(opened: Opened, subject: str | None) -> Sequence["Session"]:
 def _described(session: "Session", expires_at: float) -> dict[str, Any]:
     return {
         "id": session.id,
+        "issuer": session.issuer,
         "subject": session.subject,
         "kind": session.kind,
         "created_at": session.created_at,

@@ -3,7 +3,17 @@
 from collections.abc import Collection
 from typing import Final
 
-__all__ = ["DEVICES", "OURS", "PLAIN_COOKIE", "SECURE_COOKIE", "cut_cookies", "device_in", "device_of"]
+__all__ = [
+    "ASIDE",
+    "DEVICES",
+    "OURS",
+    "PLAIN_COOKIE",
+    "SECURE_COOKIE",
+    "cut_cookies",
+    "device_in",
+    "device_of",
+    "sign_ins_of",
+]
 
 SECURE_COOKIE: Final = "__Host-wsauth"
 PLAIN_COOKIE: Final = "wsauth"
@@ -17,7 +27,16 @@ def device_of(cookie: str) -> str:
 
 DEVICES: Final = frozenset(map(device_of, (SECURE_COOKIE, PLAIN_COOKIE)))
 """By which our server knows a device again: they open nothing and spare it a lock; no application needs them."""
-OURS: Final = DEVICES | {SECURE_COOKIE, PLAIN_COOKIE}
+
+
+def sign_ins_of(cookie: str) -> str:
+    """Return the name of the cookie of ways to providers beside this session cookie."""
+    return f"{cookie}-sign-ins"
+
+
+ASIDE: Final = DEVICES | set(map(sign_ins_of, (SECURE_COOKIE, PLAIN_COOKIE)))
+"""What stands beside the session cookie and is nothing to applications."""
+OURS: Final = ASIDE | {SECURE_COOKIE, PLAIN_COOKIE}
 
 
 def cut_cookies(header: str, names: Collection[str]) -> tuple[list[tuple[str, str]], str]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import unquote_plus
 
 from wsauth.core.certificates import read_certificate
-from wsauth.core.cookies import DEVICES, cut_cookies
+from wsauth.core.cookies import ASIDE, DEVICES, cut_cookies
 from wsauth.core.credentials import Credentials
 from wsauth.core.head import Head, offers, read_head
 from wsauth.core.protocol.wire import BEARER_PREFIX, RESERVED_PREFIX, SUBPROTOCOL, TICKET_PREFIX
@@ -297,11 +297,11 @@ def read_query(query: bytes) -> tuple[list[Credentials], bytes]:
 def _take_cookies(head: Head, names: Collection[str], handshake: Handshake, found: list[Credentials]) -> None:
     if not head.cookie:
         return
-    cut, kept = cut_cookies(head.cookie, DEVICES.union(names))
+    cut, kept = cut_cookies(head.cookie, ASIDE.union(names))
     if not cut:
         return
     handshake.device = next((value for name, value in cut if name in DEVICES), "")
-    taken = [each for each in cut if each[0] not in DEVICES]
+    taken = [each for each in cut if each[0] not in ASIDE]
     handshake.headers = [header for header in handshake.headers if header[0] != b"cookie"]
     if kept:
         handshake.headers.append((b"cookie", kept.encode("latin-1")))

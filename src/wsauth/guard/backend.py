@@ -1,19 +1,21 @@
 """What is behind a guard: a store and a feed, and with them our own users."""
 
 import asyncio
+from collections.abc import Mapping
 from math import inf
 from pathlib import Path
 from typing import Final, Literal
 
 from wsauth.core import events
 from wsauth.core.feed import KEPT, NewRow, pair_key
-from wsauth.core.identity import OWN_ISSUER
+from wsauth.core.identity import OWN_ISSUER, account_of
 from wsauth.core.sessions import Limits
 from wsauth.errors import ConfigurationError
 from wsauth.guard.local import Local, LocalKeys
 from wsauth.interfaces.audit import recording
 from wsauth.interfaces.clock import Clock
 from wsauth.interfaces.feed import Feed, FeedReader
+from wsauth.interfaces.provider import Provider
 from wsauth.interfaces.store import Store
 from wsauth.interfaces.tickets import TicketStore
 from wsauth.services.audit import LineSink, Trail
@@ -105,8 +107,8 @@ class Backend:
             )
             self.trail.subscribe(self.bus)
 
-    def serve_users(self, keys: LocalKeys, limits: Limits) -> Local:
-        """Take our own users, whom the store keeps, as somebody who may connect."""
+    def serve_users(self, keys: LocalKeys, limits: Limits, providers: Mapping[str, Provider] | None = None) -> Local:
+        """Take our own users, whom the store keeps, as somebody who may connect, and who signs in with a provider."""
         if self.store is None:
             raise ConfigurationError('users of our own need a store that lasts: store.url = "sqlite:///wsauth.db"')
         self.local = Local(
@@ -117,6 +119,7 @@ class Backend:
             orders=self.orders,
             keys=keys,
             limits=limits,
+            providers=providers or {},
         )
         return self.local
 
@@ -140,7 +143,8 @@ class Backend:
             token_id: one token.
             leeway: how far the issuer's clock may be ahead, in seconds.
             kept: how long its credentials may live, in seconds.
-            until: what was issued to the identity up to then, in seconds since the epoch; by default up to now.
+            until: the issuer itself tells of what it issued up to then, in seconds since the epoch by its own clock:
+                sessions that began with it end too, and no others. By default up to now, and all of ours.
         """
         now, store = self.clock.now(), self.store
         if issuer != OWN_ISSUER:
@@ -162,12 +166,18 @@ class Backend:
             return events.Revoked(at=now, id="", matched=None, **named)
 
         async def write(order: str) -> None:
+            if store is not None and until is not None:
+                await store.sessions.end_at_provider(
+                    issuer, row(order), session_id=session_id, subject=subject, until=until
+                )
+                return
             if store is not None and session_id is not None and await store.sessions.end(session_id, order=order):
                 return
-            # Whatever was issued to that name before there was such a user is dead before the order is answered.
-            users = store.users if store is not None and issuer == OWN_ISSUER else None
-            if users and subject is not None and await users.end_logins(subject, order=order, before=row(None)):
-                return
+            # Whatever was issued to that name before there was such an account is dead before the order is answered.
+            if store is not None and subject is not None:
+                account = account_of(issuer, subject)
+                if await store.users.end_logins(account, order=order, before=row(None)):
+                    return
             await self.feed.publish([row(order)])
 
         with recording(event):

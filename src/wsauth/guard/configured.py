@@ -14,6 +14,7 @@ from wsauth.guard.backend import Backend
 from wsauth.guard.guard import Guard
 from wsauth.guard.issuers import verifiers_of
 from wsauth.guard.local import LocalKeys
+from wsauth.guard.providers import providers_of
 from wsauth.guard.route import Route
 from wsauth.interfaces.clock import Clock
 from wsauth.services.clock import SystemClock
@@ -78,7 +79,7 @@ def backend_of(
         block_after=rate(settings.monitoring.block_after, "monitoring.block_after"),
         block_for=settings.monitoring.block_for,
     )
-    backend.serve_users(keys, limits)
+    backend.serve_users(keys, limits, providers_of(settings, backend.clock))
     return backend
 
 

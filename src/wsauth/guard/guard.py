@@ -279,9 +279,16 @@ class Guard:
             issuer = await self._issuer(issuer, subject)
         return await self._revoke(issuer, subject, session_id, token_id)
 
-    async def revoke_issued(self, subject: str, issuer: str, until: float) -> Report:
-        """Make worthless what was issued to an identity up to a time, in seconds since the epoch, by its own clock."""
-        return await self._revoke(issuer, subject, None, None, until)
+    async def log_out(self, issuer: str, subject: str | None, session_id: str | None, until: float) -> Report:
+        """End what an issuer says has ended there: one login, or all of a subject's up to a time by its own clock.
+
+        Args:
+            issuer: who says so.
+            subject: whose logins; or `None`.
+            session_id: which one, by its id at the issuer; then the subject does not matter.
+            until: seconds since the epoch.
+        """
+        return await self._revoke(issuer, None if session_id else subject, session_id, None, until)
 
     async def _revoke(
         self,

@@ -27,6 +27,8 @@ def verifiers_of(settings: Settings, clock: Clock) -> list[Verifier]:
     found: list[Verifier] = [CertificateVerifier(authorities)] if authorities else []
     order = sorted(enumerate(settings.issuers), key=lambda each: each[1].kind != "jwt")
     for at, issuer in order:
+        if not issuer.takes_tokens:
+            continue
         try:
             found.append(_VERIFIERS[issuer.kind](issuer, clock))
         except ConfigurationError as error:

@@ -1,6 +1,6 @@
 """Our own users behind a guard: their passwords, sessions, tokens and keys, put together."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -15,6 +15,7 @@ from wsauth.core.throttling import Rate
 from wsauth.core.users import User
 from wsauth.interfaces.audit import recording
 from wsauth.interfaces.clock import Clock
+from wsauth.interfaces.provider import Provider
 from wsauth.interfaces.store import Store
 from wsauth.services.assertions import Assertions
 from wsauth.services.blocking import Blocking
@@ -28,7 +29,9 @@ from wsauth.services.passwords import Passwords
 from wsauth.services.sessions import Sessions
 from wsauth.services.signing import SigningKeys
 from wsauth.services.tokens import AccessTokens
+from wsauth.services.transactions import Transactions
 from wsauth.services.users import PasswordRules, Users
+from wsauth.services.vouching import Vouching
 from wsauth.verifiers.local import LocalVerifier
 
 __all__ = ["Local", "LocalKeys"]
@@ -73,8 +76,11 @@ class Local:
         orders: Orders,
         keys: LocalKeys,
         limits: Limits,
+        providers: Mapping[str, Provider],
     ) -> None:
         self.limits = limits
+        self.providers = providers
+        self.transactions = Transactions(store.tickets, key_file, limits, clock)
         self.secure = keys.secure
         self.passwords = Passwords()
         self.lockout = Lockout(keys.lockout, store.counters, key_file=key_file, clock=clock, exempt=keys.exempt)
@@ -91,6 +97,7 @@ class Local:
             orders=orders,
         )
         self.blocking = Blocking(store.blocks, after=keys.block_after, lasts=keys.block_for, clock=clock, bus=bus)
+        self._vouching = Vouching(providers, store.sessions, key_file=key_file, limits=limits, clock=clock)
         self.sessions = Sessions(
             store.users,
             store.sessions,
@@ -101,6 +108,7 @@ class Local:
             clock=clock,
             bus=bus,
             orders=orders,
+            vouching=self._vouching,
             guessed=self.blocking.guessed,
         )
         self.verifier = LocalVerifier(self.tokens, self.sessions, self.users, secure=keys.secure)
@@ -116,7 +124,8 @@ class Local:
         await self.blocking.load()
 
     async def aclose(self) -> None:
-        """Check no more passwords."""
+        """Check no more passwords, and ask no more providers."""
+        await self._vouching.aclose()
         await self.passwords.aclose()
 
     async def unlock(self, username: str) -> User:

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-__all__ = ["LoggedIn", "Me", "MyConnection", "MySession", "MySessions", "Problem", "SignedIn", "Ticket"]
+__all__ = ["LoggedIn", "LoggedOut", "Me", "MyConnection", "MySession", "MySessions", "Problem", "SignedIn", "Ticket"]
 
 
 class Problem(BaseModel):
@@ -42,6 +42,12 @@ class LoggedIn(BaseModel):
     subject: str
     roles: list[str]
     permissions: list[str]
+
+
+class LoggedOut(BaseModel):
+    """Be a log-out; `logout_url` is where the browser may log out of the provider too, null where there is no way."""
+
+    logout_url: str | None
 
 
 class Ticket(BaseModel):

@@ -16,9 +16,9 @@ from wsauth.errors import ConfigurationError
 from wsauth.guard.configured import backend_of, guard_of
 from wsauth.integrations.asgi import WebSocketAuthMiddleware
 from wsauth.server.admin.api import admin_api
-from wsauth.server.api.logouts import logout_paths
 from wsauth.server.document import PROBLEMS, PUBLIC, public_document
 from wsauth.server.echo import echo
+from wsauth.server.oauth.logouts import logout_paths
 from wsauth.server.pages import page_routes
 from wsauth.server.plane import Plane, Urls, port_of, somebody
 from wsauth.server.problems import Problems, no_store

@@ -10,10 +10,11 @@ from wsauth.server.admin.routes import admin_routes
 from wsauth.server.answers import Problem
 from wsauth.server.api.known import known_routes
 from wsauth.server.api.login import login_routes
-from wsauth.server.api.logouts import logout_routes
 from wsauth.server.api.sessions import session_routes
 from wsauth.server.api.tickets import ticket_routes
 from wsauth.server.api.verify import verify_routes
+from wsauth.server.oauth.logouts import logout_routes
+from wsauth.server.oauth.sign_ins import sign_in_routes
 from wsauth.server.plane import Plane
 
 __all__ = ["PROBLEMS", "PUBLIC", "document", "public_document"]
@@ -25,7 +26,15 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     503: {"model": Problem, "description": "Not available at the moment, or stopping"},
 }
 """What every operation may answer beside its own answers."""
-PUBLIC: Final = (login_routes, session_routes, ticket_routes, verify_routes, known_routes, logout_routes)
+PUBLIC: Final = (
+    login_routes,
+    session_routes,
+    ticket_routes,
+    verify_routes,
+    known_routes,
+    logout_routes,
+    sign_in_routes,
+)
 _PROBLEM: Final = "#/components/schemas/Problem"
 _PROBLEM_TYPE: Final = "application/problem+json"
 _ADMIN: Final = "/admin/"

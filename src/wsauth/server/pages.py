@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 from wsauth.errors import Refused
 from wsauth.server.plane import Plane
 
-__all__ = ["page_routes"]
+__all__ = ["HEADERS", "STYLE", "page_routes"]
 
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -36,7 +36,7 @@ def page_routes(plane: Plane) -> APIRouter:
     @router.get("/wsauth.css")
     async def style() -> Response:
         """Return the page's style."""
-        return Response(_STYLE, media_type="text/css; charset=utf-8", headers=HEADERS)
+        return Response(STYLE, media_type="text/css; charset=utf-8", headers=HEADERS)
 
     return router
 
@@ -88,7 +88,7 @@ keys: <a href="/.well-known/jwks.json">jwks.json</a>, health: <a href="/readyz">
 </html>
 """
 
-_STYLE: Final = """:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+STYLE: Final = """:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
 main { max-width: 46rem; margin: 3rem auto; padding: 0 1rem; }
 th, td { text-align: left; padding: .2rem 1rem .2rem 0; }
 pre { padding: 1rem; overflow-x: auto; background: color-mix(in srgb, currentColor 8%, transparent); }

@@ -8,9 +8,10 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict
 from starlette.datastructures import MutableHeaders
 
-from wsauth.core.cookies import device_of
+from wsauth.core.cookies import device_of, sign_ins_of
 from wsauth.core.identity import Identity
 from wsauth.core.permissions import Permissions
+from wsauth.core.sign_in import LASTS
 from wsauth.errors import Refused
 from wsauth.guard import Guard
 from wsauth.guard.local import Local
@@ -74,6 +75,10 @@ class Plane:
         """Tell whether only this machine can reach us."""
         return is_loopback(self.settings.server.host)
 
+    def absolute(self, path: str) -> str:
+        """Return the whole URL of a path of ours; any other URL as it is."""
+        return self.settings.public_url(port_of(self.urls)) + path if path.startswith("/") else path
+
     def now(self) -> float:
         """Return the time, in seconds since the epoch."""
         return self.guard.backend.clock.now()
@@ -111,6 +116,12 @@ class Plane:
         secure = "; Secure" if self.local.secure else ""
         written = f"{name}={value}; Path=/; Max-Age={max(0, int(max_age))}; HttpOnly; SameSite=Lax{secure}"
         headers.append("Set-Cookie", written)
+
+    def set_sign_ins(self, headers: MutableHeaders, value: str) -> None:
+        """Set the cookie of the ways to providers that a browser is on; empty: of none."""
+        name, secure = sign_ins_of(self.local.verifier.cookie), "; Secure" if self.local.secure else ""
+        rest = int(LASTS) if value else 0
+        headers.append("Set-Cookie", f"{name}={value}; Path=/; Max-Age={rest}; HttpOnly; SameSite=Lax{secure}")
 
     @property
     def device_name(self) -> str:

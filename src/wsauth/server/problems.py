@@ -12,6 +12,7 @@ from wsauth.core import events
 from wsauth.core.refusals import Refusal
 from wsauth.errors import ConfigurationError, Refused
 from wsauth.interfaces.clock import Clock
+from wsauth.server.oauth.pages import failed, is_for_people
 from wsauth.services.connections.connections import new_id
 from wsauth.services.events import Bus
 from wsauth.services.throttling import Throttling
@@ -95,6 +96,8 @@ class Problems:
         if isinstance(error, PasswordRejected):
             body["reasons"] = error.reasons
         self._tell(request, refusal)
+        if is_for_people(request):
+            return failed(request, body, refusal.http_status)
         sent = {name.decode(): value.decode() for name, value in refusal.headers()} | (headers or {})
         return Response(msgspec.json.encode(body), refusal.http_status, sent)
 

@@ -7,8 +7,10 @@ answer for longer asks again.
 import asyncio
 import logging
 import re
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, NamedTuple
+from urllib.parse import quote_plus
 
 import httpx2
 
@@ -19,7 +21,7 @@ from wsauth.errors import Refused
 from wsauth.interfaces.clock import Clock
 from wsauth.services.http import client
 
-__all__ = ["KEPT", "Answers", "Endpoint", "is_askable"]
+__all__ = ["KEPT", "Answers", "Endpoint", "client_authentication", "is_askable"]
 
 KEPT: Final = 5.0
 """Seconds that an answer is kept, at most."""
@@ -182,6 +184,16 @@ def is_askable(credentials: Credentials, cookie: str) -> bool:
     if credentials.kind != "token" or credentials.cookie not in ("", cookie):
         return False
     return _VISIBLE.fullmatch(credentials.secret) is not None
+
+
+def client_authentication(way: str, client_id: str, client_secret: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the headers and the fields that say who asks (RFC 6749 section 2.3.1); without a secret only the name."""
+    if not client_secret:
+        return {}, {"client_id": client_id}
+    if way == "post":
+        return {}, {"client_id": client_id, "client_secret": client_secret}
+    pair = f"{quote_plus(client_id)}:{quote_plus(client_secret)}"
+    return {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}, {}
 
 
 Ask = Callable[[], Awaitable[Identity | None]]

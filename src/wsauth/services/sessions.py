@@ -26,6 +26,7 @@ from wsauth.core.users import User, demands
 from wsauth.errors import Refused
 from wsauth.interfaces.audit import recording
 from wsauth.interfaces.clock import Clock
+from wsauth.interfaces.provider import Provider, Said
 from wsauth.interfaces.sessions import Known, Refreshed, SessionStore
 from wsauth.interfaces.users import UserStore
 from wsauth.services.events import Bus
@@ -33,6 +34,7 @@ from wsauth.services.feed.orders import Orders
 from wsauth.services.keyfile import KeyFile
 from wsauth.services.lockout import Lockout
 from wsauth.services.passwords import Passwords
+from wsauth.services.vouching import Vouching
 
 __all__ = ["Sessions", "identity_of"]
 
@@ -54,6 +56,8 @@ class Sessions:
         clock: tells the time.
         bus: takes events.
         orders: reaches the sockets of all processes.
+        vouching: asks the providers at which sessions began.
+        guessed: is told of each wrong password and where it came from.
     """
 
     def __init__(
@@ -68,10 +72,13 @@ class Sessions:
         clock: Clock,
         bus: Bus,
         orders: Orders,
+        vouching: Vouching | None = None,
         guessed: Callable[[str, str], None] = lambda _, __: None,
     ) -> None:
         self.limits = limits
         self._guessed = guessed
+        self._vouching = vouching or Vouching({}, sessions, key_file=key_file, limits=limits, clock=clock)
+        self._vouching.end = self.end
         self._users = users
         self._sessions = sessions
         self._passwords = passwords
@@ -113,37 +120,43 @@ class Sessions:
 
     async def sign_in(
         self,
-        whom: Identity,
-        said: SignIn,
+        said: Said,
         kind: SessionKind,
+        provider: Provider,
         *,
-        provider: str,
-        vouched_until: float | None = None,
+        seen: int,
         address: str = "",
         agent: str = "",
     ) -> Known:
         """Open a session for whom a provider has named.
 
         Args:
-            whom: issuer and subject.
             said: what the provider said.
             kind: what holds the session.
-            provider: its entry of `[[issuers]]`.
-            vouched_until: until when the provider need not be asked again; `None`: it is never asked.
+            provider: the one.
+            seen: the number of the feed's newest row before it was asked.
             address: from where.
             agent: with which program.
 
         Raises:
             Refused: `session_revoked`: the login was ended at once, or the account is disabled.
         """
+        whom, token = said.whom, said.refresh_token
         session = self._new(
             whom.subject,
             kind,
             issuer=whom.issuer,
             address=address,
             agent=agent,
-            provider=provider,
-            vouched_until=vouched_until,
+            provider=provider.name,
+            vouched_until=None if token is None else self._clock.now() + provider.recheck,
+        )
+        kept = SignIn(
+            roles=whom.roles,
+            session_id=said.session_id,
+            issued_at=said.issued_at,
+            seen=seen,
+            refresh_token=None if token is None else self._vouching.wrapped(session.id, token),
         )
 
         def event(known: Known | None) -> events.LoggedIn | None:
@@ -152,7 +165,7 @@ class Sessions:
             return events.LoggedIn(at=session.created_at, identity=identity_of(known, self.limits), address=address)
 
         with recording(event):
-            known = await self._sessions.sign_in(session, said)
+            known = await self._sessions.sign_in(session, kept)
             logged_in = event(known)
             if known is None or logged_in is None:
                 raise Refused("session_revoked", f"the login of {whom} was ended at once, or their account is disabled")
@@ -267,6 +280,8 @@ class Sessions:
         if proof is None or not self.is_ours(proof):
             raise Refused("token_invalid", "it is no refresh token of ours")
         now = self._clock.now()
+        # Before the token moves on: whoever is told to come again comes with this one.
+        await self._vouch_first(proof.session_id)
 
         def reused(done: Refreshed) -> events.TokenReused | None:
             if done.outcome != "reused":
@@ -284,7 +299,7 @@ class Sessions:
             raise Refused("session_revoked", "an old refresh token came back, so its session was ended")
         if done.known is None or done.known.session.kind != "tokens":
             raise Refused("session_revoked", "the session of the refresh token has ended")
-        return done.known
+        return await self._vouched(done.known, now)
 
     async def touch(self, session_id: str, generation: int) -> Known:
         """Begin the idle time of a cookie's session anew.
@@ -292,11 +307,13 @@ class Sessions:
         Raises:
             Refused: `session_revoked`: it has ended.
         """
-        known = await self._sessions.touch(session_id, self.limits, self._clock.now(), generation=generation)
+        await self._vouch_first(session_id)
+        now = self._clock.now()
+        known = await self._sessions.touch(session_id, self.limits, now, generation=generation)
         if known is None:
             raise Refused("session_revoked", "the session of the cookie has ended")
         self._known.pop(session_id, None)
-        return known
+        return await self._vouched(known, now)
 
     async def of(self, subject: str, issuer: str = OWN_ISSUER) -> Sequence[Session]:
         """Return somebody's live sessions, the newest first."""
@@ -322,7 +339,24 @@ class Sessions:
             known = await self.find(proof.session_id)
         if known is None or known.session.kind != "cookie" or known.session.generation != proof.generation:
             raise Refused("session_revoked", "the session of the cookie has ended")
-        return known
+        return await self._vouched(known, self._clock.now())
+
+    async def _vouch_first(self, session_id: str) -> None:
+        """Ask the provider of a session, where there are any, so that the next lease can be a whole one."""
+        held = await self.find(session_id) if self._vouching.providers else None
+        if held is not None:
+            await self._vouched(held, self._clock.now() + self.limits.access)
+
+    async def _vouched(self, known: Known, until: float) -> Known:
+        """Return a session for which its provider, where it has one, vouches until then.
+
+        Raises:
+            Refused: as `Vouching.ensured`.
+        """
+        found = await self._vouching.ensured(known, until)
+        if found is not known:
+            self._known.pop(known.session.id, None)
+        return found
 
     async def find(self, session_id: str) -> Known | None:
         """Return a live session: from memory, where the feed has said nothing against it, else from the store."""

@@ -9,7 +9,6 @@ from wsauth.core.cookies import OURS
 from wsauth.core.identity import OWN_ISSUER
 from wsauth.core.tokens.rights import role_map
 from wsauth.settings.keys import Duration, File, Kind, Names, NeededDuration, Table, key
-from wsauth.settings.later import LATER
 
 __all__ = ["Issuer"]
 
@@ -44,9 +43,13 @@ def _cookie(value: str) -> str:
     return value
 
 
-def _later(value: str | bool) -> str | bool:
-    if value not in ("", False):
-        raise ValueError(f"sign_in {LATER}; write sign_in = false")
+def _truth(value: Any) -> Any:
+    """Take a truth, also as it comes by the environment, and the empty text."""
+    named = {"true": True, "false": False, "": ""}
+    if isinstance(value, str) and value.lower() in named:
+        return named[value.lower()]
+    if not isinstance(value, bool):
+        raise ValueError('write true, false or ""')
     return value
 
 
@@ -63,12 +66,14 @@ _COMMON: Final = frozenset(
     {"name", "kind", "issuer", "subject_claim", "roles_claim", "permissions_claim", "roles", "cookie", "max_ttl"}
 )
 _TOKENS: Final = frozenset({"audience", "required_claims", "leeway"})
+_CLIENT: Final = frozenset({"client_id", "client_auth", "client_secret"})
+_SIGN_IN: Final = _CLIENT | {"recheck", "scopes", "authorization_url", "token_url", "userinfo_url"}
 _READ: Final = {
     "jwt": _TOKENS | {"jwks_url", "public_key", "secret", "algorithms", "token_types", "client_id", "sign_in"},
-    "introspection": _TOKENS | {"recheck", "url", "client_id", "client_auth", "client_secret"},
-    "http": frozenset({"recheck", "url"}),
+    "introspection": _TOKENS | _CLIENT | {"recheck", "url", "sign_in"},
+    "http": frozenset({"recheck", "url", "sign_in"}),
 }
-"""Kind -> the keys that it reads, beside those that all do."""
+"""Kind -> the keys that it reads, beside those that all do, and those of a sign-in where there is one."""
 
 _Off = Annotated[str | bool, BeforeValidator(_text_or_off), AfterValidator(_checked), Kind("text or false")]
 _Several = Annotated[
@@ -122,21 +127,42 @@ class Issuer(Table):
         "", "The cookie in which the credential may also come; then an allowed Origin is required."
     )
     recheck: NeededDuration = key(
-        "5m", "introspection and http: how long a connection stands on an answer before it is asked again."
+        "5m",
+        "introspection and http: how long a connection stands on an answer before it is asked again; and a session on "
+        "the provider's word, where it gave a refresh token.",
     )
     url: str = key("", "introspection: the endpoint. http: where your backend is asked.")
-    client_id: str = key("", "introspection: who we are there. jwt: whom the provider tells of log-outs.")
-    sign_in: Annotated[str | bool, BeforeValidator(_text_or_off), AfterValidator(_later), Kind("false")] = key(
-        "", "jwt: false, where there is a client_id: people do not sign in here with this provider."
+    client_id: str = key("", "Who we are at the provider: to sign in, to introspect, and to be told of log-outs.")
+    sign_in: Annotated[str | bool, BeforeValidator(_truth), Kind("true or false")] = key(
+        "", "People sign in here with this provider; default: true for jwt with a client_id, else false."
     )
-    client_auth: Literal["basic", "post"] = key("basic", "introspection: how client_id and client_secret are sent.")
-    client_secret: str = key("", "introspection: who we are there.", secret=True)
+    authorization_url: str = key("", "With token_url and userinfo_url: to sign in by OAuth 2, without discovery.")
+    token_url: str = key("", "See authorization_url.")
+    userinfo_url: str = key("", "See authorization_url: its answer says who somebody is.")
+    client_auth: Literal["basic", "post"] = key("basic", "How client_id and client_secret are sent.")
+    client_secret: str = key("", "Who we are at the provider, or at the introspection endpoint.", secret=True)
+    scopes: Names = key(
+        ["openid", "profile", "email"],
+        "What is asked for at the sign-in; with offline_access most providers give a refresh token, by which the "
+        "session is asked about every recheck.",
+    )
 
     @property
     def unread(self) -> list[str]:
         """Return the keys that are written and that this kind does not read."""
-        plain, read = Issuer(kind=self.kind), _COMMON | _READ[self.kind]
+        plain, read = Issuer(kind=self.kind), _COMMON | _READ[self.kind] | (_SIGN_IN if self.signs_in else frozenset())
         return [name for name, value in self if name not in read and value != getattr(plain, name)]
+
+    @property
+    def signs_in(self) -> bool:
+        """Tell whether people sign in here with this provider."""
+        return bool(self.client_id) and self.kind == "jwt" if self.sign_in == "" else bool(self.sign_in)
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Tell whether credentials of this issuer are taken: OAuth 2 without discovery only signs people in."""
+        keys = self.jwks_url or self.public_key or self.secret
+        return self.kind != "jwt" or not self.authorization_url or bool(keys)
 
     @property
     def named(self) -> str:

@@ -10,12 +10,6 @@ __all__ = ["KEYS", "LATER", "VALUES", "default_of", "settle"]
 KEYS: Final[dict[str, dict[str, Any]]] = {
     "store": {"shared": ""},
     "routes": {"token_in_every_message": False, "message_rules": ""},
-    "issuers": {
-        "authorization_url": "",
-        "token_url": "",
-        "userinfo_url": "",
-        "scopes": ["openid", "profile", "email"],
-    },
 }
 """Table → key → the default, which is taken and changes nothing; every other value is refused."""
 

@@ -88,6 +88,8 @@ def _tokens(settings: Settings) -> Iterator[str]:
 
 def _issuers(settings: Settings) -> Iterator[str]:
     for at, issuer in enumerate(settings.issuers):
+        if issuer.cookie and not any("cookie" in route.sources for route in settings.routes):
+            yield f'issuers[{at}].cookie: no route has "cookie" in its sources, so nobody comes in by it'
         if issuer.kind != "http" and issuer.issuer is False:
             yield f"issuers[{at}].issuer = false: whoever has these keys, or answers at this address, is believed"
         if issuer.kind != "http" and issuer.audience is False:

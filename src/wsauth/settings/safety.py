@@ -6,7 +6,6 @@ from typing import Final
 
 from wsauth.core.feed import KEPT
 from wsauth.core.origins import ANY
-from wsauth.settings.later import LATER
 from wsauth.settings.server import is_loopback
 from wsauth.settings.settings import Settings
 from wsauth.settings.sources import Place, Problem, dotted
@@ -146,17 +145,12 @@ def _issuers(settings: Settings) -> Iterator[Problem]:
         if issuer.named in names:
             yield Problem((*place, "name"), f"{dotted(place)}.name: there is another {issuer.named!r}; write a name")
         names.add(issuer.named)
-        for key in _UNWRITTEN[issuer.kind]:
+        for key in _UNWRITTEN[issuer.kind] if issuer.takes_tokens else ():
             if not getattr(issuer, key) and getattr(issuer, key) is not False:
                 off = ", or false, which does not check it" if key in ("issuer", "audience") else ""
                 text = f"{dotted((*place, key))} is missing; kind {issuer.kind!r} needs it: write it{off}"
                 yield Problem((*place, key), text)
-        if issuer.kind == "jwt" and issuer.client_id and issuer.sign_in != False:  # noqa: E712  "" is neither
-            yield Problem(
-                (*place, "sign_in"),
-                f"{dotted(place)}.sign_in {LATER}; with a client_id write sign_in = false: it is for log-outs then",
-            )
-        if issuer.kind == "jwt" and issuer.client_id and not issuer.issuer:
+        if issuer.kind == "jwt" and issuer.client_id and issuer.takes_tokens and not issuer.issuer:
             yield Problem((*place, "client_id"), f"{dotted(place)}.client_id needs an issuer that is checked: write it")
         for key in issuer.unread:
             text = f"{dotted((*place, key))} is not read where kind is {issuer.kind!r}, and protects nothing; remove it"

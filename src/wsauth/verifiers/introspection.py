@@ -1,12 +1,10 @@
 """Judge opaque tokens by asking the server that issued them (RFC 7662)."""
 
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from math import inf
 from typing import Any, Final, Literal
-from urllib.parse import quote_plus
 
 from wsauth.core import units
 from wsauth.core.credentials import Credentials
@@ -17,7 +15,7 @@ from wsauth.core.tokens.expecting import expectations
 from wsauth.core.tokens.strict_json import load_object
 from wsauth.errors import ConfigurationError, Refused
 from wsauth.interfaces.clock import Clock
-from wsauth.services.asking import Answers, Endpoint, is_askable
+from wsauth.services.asking import Answers, Endpoint, client_authentication, is_askable
 from wsauth.services.clock import SystemClock
 from wsauth.services.keys.documents import check_url
 
@@ -90,7 +88,7 @@ class IntrospectionVerifier:
         self.leeway, self.max_ttl = self._expected.leeway, self._expected.max_ttl
         self._endpoint = Endpoint(check_url(url, "url"), self.clock)
         self._answers = Answers(self.clock, self._recheck / 2)
-        self._headers, self._form = _authentication(client_auth, client_id, client_secret)
+        self._headers, self._form = client_authentication(client_auth, client_id, client_secret)
 
     def __repr__(self) -> str:
         return f"IntrospectionVerifier(url={self._endpoint.url!r})"
@@ -153,11 +151,3 @@ _HINTS: Final[dict[int, str]] = {
     HTTPStatus.UNAUTHORIZED: ": it does not take client_id and client_secret, or not by this client_auth",
     HTTPStatus.FORBIDDEN: ": this client may not introspect",
 }
-
-
-def _authentication(way: str, client_id: str, client_secret: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the headers and the fields that say who asks (RFC 6749 section 2.3.1)."""
-    if way == "post":
-        return {}, {"client_id": client_id, "client_secret": client_secret}
-    pair = f"{quote_plus(client_id)}:{quote_plus(client_secret)}"
-    return {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}, {}

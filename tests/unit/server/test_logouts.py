@@ -7,7 +7,7 @@ import pytest
 
 from tests.issuing import AUDIENCE, ISSUER, NOW, SECRET, SteppedClock, signed
 from wsauth.errors import Refused
-from wsauth.server.api.logouts import _Logouts
+from wsauth.server.oauth.logouts import _Logouts
 from wsauth.server.problems import Unfit
 from wsauth.verifiers.jwt import JWTVerifier
 
@@ -25,14 +25,14 @@ async def test_a_log_out_that_could_not_be_carried_out_may_come_again() -> None:
     ended: list[tuple[str, str, float]] = []
     failing = [Refused("unavailable", "the store is locked", retry_after=1)]
 
-    async def revoke_issued(subject: str, issuer: str, until: float) -> None:
+    async def log_out(issuer: str, subject: str, session_id: None, until: float) -> None:
         if failing:
             raise failing.pop()
         ended.append((subject, issuer, until))
 
     verifier = JWTVerifier(issuer=ISSUER, audience=AUDIENCE, secret=SECRET, name="idp", clock=SteppedClock())
     plane: Any = SimpleNamespace(
-        guard=SimpleNamespace(verifiers=[verifier], revoke_issued=revoke_issued),
+        guard=SimpleNamespace(verifiers=[verifier], log_out=log_out),
         local=SimpleNamespace(sessions=None),
         settings=SimpleNamespace(issuers=[SimpleNamespace(named="idp", kind="jwt", client_id="web")]),
     )

@@ -100,6 +100,7 @@ class Session(BaseModel):
     """Be a login."""
 
     id: str
+    issuer: str
     subject: str
     kind: str
     created_at: float
@@ -113,6 +114,7 @@ class Session(BaseModel):
         """Return the answer."""
         return cls(
             id=session.id,
+            issuer=session.issuer,
             subject=session.subject,
             kind=session.kind,
             created_at=session.created_at,

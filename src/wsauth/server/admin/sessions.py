@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
+from wsauth.core.identity import OWN_ISSUER
 from wsauth.errors import Refused
 from wsauth.interfaces.sessions import Known
 from wsauth.server.admin.access import permitted
@@ -14,7 +15,8 @@ from wsauth.server.plane import Plane
 
 __all__ = ["session_routes"]
 
-Subject = Annotated[str | None, Query(max_length=256, description="Only those of this user.")]
+Subject = Annotated[str | None, Query(max_length=256, description="Only those of this subject.")]
+Issuer = Annotated[str, Query(max_length=2048, description="Whose subject it is.")]
 
 
 def session_routes(plane: Plane) -> APIRouter:
@@ -29,14 +31,16 @@ def session_routes(plane: Plane) -> APIRouter:
         return found
 
     @router.get("")
-    async def list_sessions(limit: Limit = 100, after: After = "", subject: Subject = None) -> Page[Session]:
+    async def list_sessions(
+        limit: Limit = 100, after: After = "", subject: Subject = None, issuer: Issuer = OWN_ISSUER
+    ) -> Page[Session]:
         """List live sessions in the order of their ids."""
         if subject is None:
             found = list(await sessions.page(after, limit + 1))
         else:
-            user = await plane.local.users.find(subject)
-            own = () if user is None else await sessions.of(user.username)
-            found = sorted((one for one in own if one.id > after), key=lambda one: one.id)
+            user = await plane.local.users.find(subject) if issuer == OWN_ISSUER else None
+            theirs = await sessions.of(user.username if user else subject, issuer)
+            found = sorted((one for one in theirs if one.id > after), key=lambda one: one.id)
         return page_of([Session.of(one, limits) for one in found], limit, lambda one: one.id)
 
     @router.get("/{session_id}")

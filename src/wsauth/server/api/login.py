@@ -5,19 +5,18 @@ from unicodedata import normalize
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
-from starlette.datastructures import Headers
 
-from wsauth.core.cookies import cut_cookies, device_in
+from wsauth.core.cookies import device_in
 from wsauth.core.credentials import Credentials
 from wsauth.core.identity import OWN_ISSUER, Identity, is_ours
-from wsauth.core.sessions import Session, SessionKind
+from wsauth.core.sessions import SessionKind
+from wsauth.core.sign_in import is_good_return
 from wsauth.errors import Refused
-from wsauth.interfaces.sessions import Known
-from wsauth.server.answers import LoggedIn, SignedIn
+from wsauth.server.answers import LoggedIn, LoggedOut, SignedIn
 from wsauth.server.api.form import form_route
+from wsauth.server.logins import Logins
 from wsauth.server.plane import Body, Plane, somebody_changing
 from wsauth.server.problems import Unfit
-from wsauth.services.sessions import identity_of
 
 __all__ = ["login_routes"]
 
@@ -37,6 +36,12 @@ class RefreshToken(Body):
     """Be a refresh by token; with the cookie there is no body."""
 
     refresh_token: Annotated[str, Field(max_length=_LONGEST)]
+
+
+class LogOut(Body):
+    """Be a log-out of somebody who wants to log out of the provider too (OpenID Connect RP-Initiated Logout 1.0)."""
+
+    return_to: Annotated[str, Field(max_length=_LONGEST)]
 
 
 class NewPassword(Body):
@@ -61,10 +66,12 @@ def login_routes(plane: Plane) -> APIRouter:
         """Go on with a session: by its refresh token, which is used up, or by its cookie."""
         return await logins.refresh(request, response, body)
 
-    @router.post("/logout", status_code=204)
-    async def logout(request: Request, response: Response, me: Annotated[Identity, Depends(somebody_changing)]) -> None:
-        """End the session; when this answers, its sockets are closed."""
-        await logins.logout(response, me)
+    @router.post("/logout", status_code=204, responses={200: {"model": LoggedOut}})
+    async def logout(
+        response: Response, me: Annotated[Identity, Depends(somebody_changing)], body: LogOut | None = None
+    ) -> Any:
+        """End the session; when this answers, its sockets are closed. With `return_to`: say where to log out there."""
+        return await logins.logout(response, me, body)
 
     @router.put("/password", status_code=204)
     async def password(
@@ -80,14 +87,15 @@ class _Logins:
     def __init__(self, plane: Plane) -> None:
         self._plane = plane
         self._sessions = plane.local.sessions
+        self._answers = Logins(plane)
 
     async def login(self, request: Request, response: Response, body: Password) -> dict[str, Any]:
         plane = self._plane
         plane.check_granting()
         address = plane.check_address(request)
         kind: SessionKind = "cookie" if body.cookie else "tokens"
-        if body.cookie and not plane.local.secure and not plane.on_loopback:
-            raise Unfit(400, "a cookie needs https: use tokens, or serve over TLS")
+        if body.cookie:
+            self._answers.check_cookie()
         known = await self._sessions.login(
             body.username,
             body.password,
@@ -97,39 +105,28 @@ class _Logins:
             device=device_in("; ".join(request.headers.getlist("cookie"))),
         )
         if body.cookie:
-            await self._end_before(request.headers)
-            signed_in = self._signed_in(response, known)
+            await self._answers.end_before(request.headers)
+            signed_in = self._answers.with_cookie(response, known)
             plane.set_device(response.headers, plane.local.lockout.device_cookie(known.user.username))
             return signed_in
-        return self._logged_in(known)
-
-    async def _end_before(self, headers: Headers) -> None:
-        """End the session whose cookie came along: after a login nobody else may know the way in (ASVS 7.2.4)."""
-        name = self._plane.local.verifier.cookie
-        for header in headers.getlist("cookie"):
-            for _, value in cut_cookies(header, [name])[0]:
-                try:
-                    before = await self._sessions.of_cookie(value)
-                except Refused:
-                    continue
-                if before is not None:
-                    await self._sessions.end(before.session.id)
+        return self._answers.with_tokens(known)
 
     async def refresh(self, request: Request, response: Response, body: RefreshToken | None) -> dict[str, Any]:
         self._plane.check_granting()
         if body is not None:
             address = self._plane.check_address(request, known=True)
             try:
-                return self._logged_in(await self._sessions.refresh(body.refresh_token, address=address))
+                return self._answers.with_tokens(await self._sessions.refresh(body.refresh_token, address=address))
             except Refused as error:
                 presented = Credentials("token", body.refresh_token, source="message")
                 raise await self._plane.guard.throttling.failed_late(address, presented, error) from None
         me = await somebody_changing(request)
         if me.claims.get("kind") != "cookie" or me.session_id is None:
             raise Unfit(400, 'write {"refresh_token": "…"}, or come with the session cookie')
-        return self._signed_in(response, await self._sessions.touch(me.session_id, me.claims["generation"]))
+        return self._answers.with_cookie(response, await self._sessions.touch(me.session_id, me.claims["generation"]))
 
-    async def logout(self, response: Response, me: Identity) -> None:
+    async def logout(self, response: Response, me: Identity, body: LogOut | None) -> Any:
+        url = await self._logout_url(me, body.return_to) if body is not None else None
         if me.session_id is not None and is_ours(me):
             await self._sessions.end(me.session_id, subject=me.subject, issuer=me.issuer)
         elif me.token_id is not None:
@@ -138,6 +135,22 @@ class _Logins:
             raise Refused("conflict", "an API key has no session to end", mend="wsauth users set-password NAME")
         if me.claims.get("kind") == "cookie":
             self._plane.set_cookie(response.headers, "", 0)
+        if body is None:
+            response.status_code = 204
+            return response
+        response.status_code = 200
+        return {"logout_url": url}
+
+    async def _logout_url(self, me: Identity, return_to: str) -> str | None:
+        """Return where the caller may log out of the provider at which the session began, too."""
+        if not is_good_return(return_to, self._plane.guard.origins):
+            raise Unfit(400, "return_to: a path of ours, or a URL on an allowed origin")
+        known = await self._sessions.find(me.session_id or "") if is_ours(me) else None
+        provider = self._plane.local.providers.get(known.session.provider) if known is not None else None
+        try:
+            return None if provider is None else await provider.logout_url(self._plane.absolute(return_to))
+        except Refused:  # the session ends here in any case
+            return None
 
     async def change_password(self, response: Response, body: NewPassword, me: Identity) -> None:
         self._plane.check_granting()
@@ -154,39 +167,4 @@ class _Logins:
             me.session_id,
         )
         if carried.session.kind == "cookie":
-            self._set_cookie(response, carried.session)
-
-    # Answers.
-
-    def _logged_in(self, known: Known) -> dict[str, Any]:
-        local, now = self._plane.local, self._plane.now()
-        until = local.limits.stands_until(known.session)
-        token, expires_at = local.tokens.issue(known.user, known.session, until)
-        return {
-            "access_token": token,
-            "token_type": "Bearer",
-            "expires_in": round(expires_at - now),
-            "refresh_token": self._sessions.refresh_token(known.session),
-            **self._described(known),
-        }
-
-    def _signed_in(self, response: Response, known: Known) -> dict[str, Any]:
-        self._set_cookie(response, known.session)
-        limits, now = self._plane.local.limits, self._plane.now()
-        lease = min(limits.access, limits.stands_until(known.session) - now)
-        csrf_token = self._sessions.csrf_token(known.session.id)
-        return {"csrf_token": csrf_token, "expires_in": round(lease), **self._described(known)}
-
-    def _set_cookie(self, response: Response, session: Session) -> None:
-        rest = self._plane.local.limits.ends_at(session) - self._plane.now()
-        self._plane.set_cookie(response.headers, self._sessions.cookie(session), rest)
-
-    def _described(self, known: Known) -> dict[str, Any]:
-        identity = identity_of(known, self._plane.local.limits)
-        return {
-            "session_id": known.session.id,
-            "issuer": identity.issuer,
-            "subject": identity.subject,
-            "roles": identity.roles,
-            "permissions": self._plane.guard.roles.resolve(identity).names,
-        }
+            self._answers.set_cookie(response, carried.session)

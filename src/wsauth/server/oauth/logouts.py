@@ -84,9 +84,6 @@ class _Logouts:
             del self._seen[next(iter(self._seen))]
 
     async def _end(self, issuer: str, logout: Logout) -> None:
-        if logout.session_id is not None:
-            if await self._own.find(logout.session_id) is not None:
-                raise Unfit(400, "the logout token names a session that is none of its issuer's")
-            await self._guard.revoke(session_id=logout.session_id)
-        else:
-            await self._guard.revoke_issued(logout.subject or "", issuer, logout.issued_at)
+        if logout.session_id is not None and await self._own.find(logout.session_id) is not None:
+            raise Unfit(400, "the logout token names a session that is none of its issuer's")
+        await self._guard.log_out(issuer, logout.subject, logout.session_id, logout.issued_at)

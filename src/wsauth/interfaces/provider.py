@@ -1,0 +1,76 @@
+"""Identity providers with which people sign in."""
+
+from typing import Protocol
+
+import msgspec
+
+from wsauth.core.identity import Identity
+
+__all__ = ["Provider", "Said"]
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """Be what a provider says about somebody.
+
+    Attributes:
+        whom: issuer and subject, with our roles for theirs.
+        knows_roles: it said something about roles at all.
+        session_id: the login there (`sid`), or `None`.
+        issued_at: when it said so, in seconds since the epoch, by its own clock.
+        refresh_token: what asks it again, or `None`.
+    """
+
+    whom: Identity
+    knows_roles: bool
+    session_id: str | None
+    issued_at: float
+    refresh_token: str | None
+
+    def __repr__(self) -> str:
+        return f"Said({self.whom!r})"
+
+
+class Provider(Protocol):
+    """Sign people in, and say later whether their login still stands.
+
+    Attributes:
+        name: its entry of `[[issuers]]`.
+        recheck: seconds that one yes of it counts.
+    """
+
+    name: str
+    recheck: float
+
+    async def authorization_url(self, *, redirect_uri: str, state: str, nonce: str, challenge: str) -> str:
+        """Return where the browser has to go.
+
+        Raises:
+            Refused: `unavailable`.
+        """
+
+    async def issuer_of_answers(self) -> tuple[str | None, bool]:
+        """Return who an authorization response must name, and whether it must name anybody (RFC 9207)."""
+
+    async def redeem(self, code: str, *, redirect_uri: str, nonce: str, verifier: str) -> Said:
+        """Return whom a code speaks of.
+
+        Raises:
+            Refused: `token_invalid`: of nobody; or `unavailable`.
+        """
+
+    async def renew(self, refresh_token: str, whom: Identity) -> Said:
+        """Ask whether a login still stands.
+
+        Raises:
+            Refused: `session_revoked`: it does not; or `unavailable`: nobody says.
+        """
+
+    async def logout_url(self, return_to: str) -> str | None:
+        """Return where the browser may log out of the provider too, or `None` (OpenID Connect RP-Initiated Logout 1.0).
+
+        Args:
+            return_to: where it goes then: a URL that is registered there.
+        """
+
+    async def aclose(self) -> None:
+        """Ask no more."""

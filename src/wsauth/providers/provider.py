@@ -1,0 +1,286 @@
+"""Sign people in by the authorization code flow with PKCE (RFC 6749, RFC 7636, RFC 9700; OpenID Connect Core 1.0)."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
+from types import NoneType
+from typing import Any, Final, Literal
+
+from wsauth.core.credentials import Credentials
+from wsauth.core.identity import Identity
+from wsauth.core.sign_in import check_id_token, with_query
+from wsauth.core.tokens.envelope import open_envelope
+from wsauth.core.tokens.rights import RoleMap, at, roles_in
+from wsauth.core.tokens.strict_json import load_object
+from wsauth.errors import Refused
+from wsauth.interfaces.clock import Clock
+from wsauth.interfaces.provider import Said
+from wsauth.interfaces.verifier import Verifier
+from wsauth.providers.endpoints import Endpoints
+from wsauth.services.asking import Endpoint, client_authentication
+
+__all__ = ["CodeProvider"]
+
+_LONGEST_CODE: Final = 4096
+
+
+class CodeProvider:
+    """Be one provider.
+
+    Args:
+        name: its entry of `[[issuers]]`.
+        issuer: the identities' issuer.
+        endpoints: says where it is reached.
+        id_tokens: judges its ID tokens; `None`: it has none, and its userinfo says who somebody is (OAuth 2).
+        client_id: ours.
+        client_secret: ours; empty: we have none.
+        client_auth: how both are sent.
+        scopes: that are asked for.
+        subject_claim: whose value is the subject.
+        roles_claim: whose value is the roles.
+        roles: theirs to ours.
+        recheck: seconds that one yes counts where there is a refresh token.
+        clock: tells the time.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        issuer: str,
+        endpoints: Callable[[], Awaitable[Endpoints]],
+        id_tokens: Verifier | None,
+        client_id: str,
+        client_secret: str,
+        client_auth: Literal["basic", "post"],
+        scopes: Sequence[str],
+        subject_claim: str,
+        roles_claim: str,
+        roles: RoleMap,
+        recheck: float,
+        clock: Clock,
+    ) -> None:
+        self.name = name
+        self.recheck = recheck
+        self._issuer = issuer
+        self._endpoints = endpoints
+        self._id_tokens = id_tokens
+        self._client_id = client_id
+        self._headers, self._form = client_authentication(client_auth, client_id, client_secret)
+        self._scope = " ".join(scopes)
+        self._subject_claim = subject_claim
+        self._roles_claim = roles_claim
+        self._roles = roles
+        self._clock = clock
+        self._asked: dict[str, Endpoint] = {}
+
+    def __repr__(self) -> str:
+        return f"CodeProvider({self.name!r})"
+
+    async def authorization_url(self, *, redirect_uri: str, state: str, nonce: str, challenge: str) -> str:
+        """Return where the browser has to go.
+
+        Raises:
+            Refused: `unavailable`.
+        """
+        endpoints = await self._endpoints()
+        asked = {
+            "response_type": "code",
+            "client_id": self._client_id,
+            "redirect_uri": redirect_uri,
+            "state": state,
+            "code_challenge": challenge,
+            "code_challenge_method": "S256",
+        }
+        if self._scope:
+            asked["scope"] = self._scope
+        if self._id_tokens is not None:
+            asked["nonce"] = nonce
+        if "offline_access" in self._scope.split():
+            asked["prompt"] = "consent"  # OpenID Connect Core section 11: without it there is no such token
+        return with_query(endpoints.authorization, **asked)
+
+    async def issuer_of_answers(self) -> tuple[str | None, bool]:
+        """Return who an authorization response must name, and whether it must name anybody (RFC 9207)."""
+        if self._id_tokens is None:
+            return None, False
+        return self._issuer, (await self._endpoints()).names_itself
+
+    async def redeem(self, code: str, *, redirect_uri: str, nonce: str, verifier: str) -> Said:
+        """Return whom a code speaks of.
+
+        Raises:
+            Refused: `token_invalid`: of nobody; or `unavailable`.
+        """
+        if len(code) > _LONGEST_CODE:
+            raise Refused("token_invalid", "the code is too long")
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": redirect_uri,
+            "code_verifier": verifier,
+        }
+        answer = await self._tokens(form, "token_invalid")
+        return await self._said(answer, nonce)
+
+    async def renew(self, refresh_token: str, whom: Identity) -> Said:
+        """Ask whether a login still stands.
+
+        Raises:
+            Refused: `session_revoked`: it does not; or `unavailable`: nobody says.
+        """
+        form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        answer = await self._tokens(form, "session_revoked")
+        try:
+            said = await self._said(answer, None, whom)
+        except Refused as error:
+            if error.code == "unavailable":
+                raise
+            raise Refused("session_revoked", error.reason) from None
+        if said.whom.key != whom.key:
+            raise Refused("session_revoked", f"{self.name} speaks of somebody else than {whom}")
+        return said
+
+    async def logout_url(self, return_to: str) -> str | None:
+        """Return where the browser may log out of the provider too, or `None`."""
+        url = (await self._endpoints()).end_session
+        # No ID token as a hint: a URL is read by many.
+        return with_query(url, client_id=self._client_id, post_logout_redirect_uri=return_to) if url else None
+
+    async def aclose(self) -> None:
+        """Ask no more."""
+        for endpoint in self._asked.values():
+            await endpoint.aclose()
+        close: Callable[[], Awaitable[None]] | None = getattr(self._id_tokens, "aclose", None)
+        if close is not None:
+            await close()
+
+    def _endpoint(self, url: str) -> Endpoint:
+        if url not in self._asked:
+            self._asked[url] = Endpoint(url, self._clock)
+        return self._asked[url]
+
+    async def _tokens(self, form: Mapping[str, str], code: str) -> Mapping[str, Any]:
+        """Return the answer of the token endpoint (RFC 6749 section 5).
+
+        Args:
+            form: what is asked.
+            code: what a grant that is not good means.
+
+        Raises:
+            Refused: that, or `unavailable`.
+        """
+        endpoint = self._endpoint((await self._endpoints()).token)
+        status, body = await endpoint.ask("POST", self._headers, {**form, **self._form})
+        try:
+            answer = load_object(body)
+        except ValueError as unread:
+            raise endpoint.unusable(f"status {status}, {unread}") from None
+        error = answer.get("error")
+        if error in ("invalid_grant", "bad_verification_code", "bad_refresh_token"):
+            raise Refused(code, f"{self.name} takes the grant no more")
+        if status != HTTPStatus.OK or error is not None:
+            named = error if error in _MISTAKES else "an error"
+            raise endpoint.unusable(f"status {status}, {named}{_HINTS.get(str(named), '')}")
+        return answer
+
+    async def _said(self, answer: Mapping[str, Any], nonce: str | None, whom: Identity | None = None) -> Said:
+        """Return what an answer of the token endpoint says; with a refresh it may say nothing about who it is."""
+        access_token, refresh_token = answer.get("access_token"), answer.get("refresh_token")
+        if not isinstance(refresh_token, str | NoneType) or not isinstance(access_token, str | NoneType):
+            raise Refused("token_invalid", f"{self.name} answered with tokens that are no text")
+        id_token = answer.get("id_token")
+        if self._id_tokens is None or (id_token is None and whom is not None):
+            claims = await self._claims(access_token, None)
+            if claims is None and whom is not None:
+                return Said(
+                    whom=whom,
+                    knows_roles=False,
+                    session_id=None,
+                    issued_at=self._clock.now(),
+                    refresh_token=refresh_token,
+                )
+            return self._of_claims(claims or {}, refresh_token)
+        identity = await self._identity(id_token, nonce, access_token)
+        claims = identity.claims
+        if self._roles and at(claims, self._roles_claim) is None:
+            claims = await self._claims(access_token, claims.get("sub")) or claims
+        session_id = identity.claims.get("sid")
+        return Said(
+            whom=identity.replace(roles=roles_in(claims, self._roles_claim, self._roles)),
+            knows_roles=True,
+            session_id=session_id if isinstance(session_id, str) and session_id else None,
+            issued_at=float(identity.claims["iat"]),
+            refresh_token=refresh_token,
+        )
+
+    async def _identity(self, id_token: object, nonce: str | None, access_token: str | None) -> Identity:
+        if not isinstance(id_token, str) or self._id_tokens is None:
+            raise Refused("token_invalid", f'{self.name} answered without an ID token: is "openid" in scopes?')
+        identity = await self._id_tokens.verify(Credentials("token", id_token, source="message"))
+        envelope = open_envelope(id_token)
+        if identity is None or envelope is None:
+            raise Refused("token_invalid", f"{self.name} answered with an ID token of another issuer")
+        check_id_token(
+            identity.claims,
+            client_id=self._client_id,
+            nonce=nonce,
+            access_token=access_token,
+            algorithm=envelope.algorithm,
+        )
+        return identity
+
+    async def _claims(self, access_token: str | None, subject: object) -> Mapping[str, Any] | None:
+        """Return what the userinfo endpoint says (OpenID Connect Core section 5.3); `None` where there is none.
+
+        Raises:
+            Refused: `token_invalid`: of nobody, or of another one; or `unavailable`.
+        """
+        url = (await self._endpoints()).userinfo
+        if not url or access_token is None:
+            return None
+        endpoint = self._endpoint(url)
+        status, body = await endpoint.ask("GET", {"Authorization": f"Bearer {access_token}"})
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            raise Refused("token_invalid", f"{self.name} does not say whose its access token is")
+        if status != HTTPStatus.OK:
+            raise endpoint.unusable(f"status {status}")
+        try:
+            claims = load_object(body)
+        except ValueError as error:
+            raise endpoint.unusable(str(error)) from None
+        if subject is not None and claims.get("sub") != subject:
+            raise Refused("token_invalid", f"{self.name} answered with the claims of somebody else")
+        return claims
+
+    def _of_claims(self, claims: Mapping[str, Any], refresh_token: str | None) -> Said:
+        subject = at(claims, self._subject_claim)
+        if type(subject) is int:
+            subject = str(subject)
+        if not isinstance(subject, str) or not subject:
+            raise Refused("token_invalid", f"{self.name} does not say who it is: no {self._subject_claim} in userinfo")
+        return Said(
+            whom=Identity(subject, issuer=self._issuer, roles=roles_in(claims, self._roles_claim, self._roles)),
+            knows_roles=True,
+            session_id=None,
+            issued_at=self._clock.now(),
+            refresh_token=refresh_token,
+        )
+
+
+_MISTAKES: Final = frozenset(
+    {
+        "invalid_request",
+        "invalid_client",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+        "incorrect_client_credentials",
+        "redirect_uri_mismatch",
+    }
+)
+_HINTS: Final = {
+    "invalid_client": ": it does not take client_id and client_secret, or not by this client_auth",
+    "incorrect_client_credentials": ": it does not take client_id and client_secret",
+    "redirect_uri_mismatch": ": our callback must be registered there",
+    "unauthorized_client": ": this client may not sign people in by a code",
+}
