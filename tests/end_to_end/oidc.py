@@ -1,12 +1,15 @@
 """The npm package oidc-provider, a certified OpenID provider, and a user who logs in at it."""
 
 import asyncio
+import json
+import os
 import re
 import secrets
+import signal
 import socket
 from base64 import urlsafe_b64encode
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +22,7 @@ from tests.leaks import secret
 from tests.lifeline import hold, release
 
 APP = ("app", secret("the secret of the app", "the secret of another client"))
+WEB = ("web", secret("the secret of the web client", "our client_secret"))
 OURS = ("wsauth", secret("the secret: of wsauth", "our client_secret"))
 OURS_BY_POST = ("wsauth-post", secret("another secret of wsauth", "our client_secret"))
 OPAQUE, SIGNED = "https://chat.example/opaque", "https://chat.example/signed"
@@ -31,15 +35,50 @@ class Provider:
     Attributes:
         issuer: its issuer, and where it is.
         id_token: of the last sign-in.
+        pid: of its process.
     """
 
     issuer: str
     id_token: str = ""
+    pid: int = 0
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let it answer nobody for a while; it forgets nothing."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
 
     async def token(self, subject: str, resource: str) -> str:
         """Have a user log in on the provider's own pages and agree, and return the access token that comes of it."""
         async with httpx2.AsyncClient(base_url=self.issuer, trust_env=False) as browser:
             return await self.sign_in(browser, subject, resource)
+
+    async def through(self, browser: httpx2.AsyncClient, url: str, subject: str) -> str:
+        """Have a user log in and agree on the provider's own pages, and return where the browser is sent then.
+
+        Args:
+            browser: stays logged in.
+            url: of the authorization endpoint, with its query.
+            subject: who logs in.
+        """
+        reply = await browser.get(url)
+        while re.search(r"/interaction/[\w-]+\Z", page := reply.headers["location"]):
+            form = re.search(r'name="prompt" value="(\w+)"', (await browser.get(f"{self.issuer}{page}")).text)
+            assert form is not None, page
+            reply = await browser.post(
+                f"{self.issuer}{page}", data={"prompt": form[1], "login": subject, "password": "any"}
+            )
+            reply = await browser.get(reply.headers["location"])
+        return str(reply.headers["location"])
+
+    async def says(self, subject: str, roles: list[str] | None) -> None:
+        """Have somebody have these roles from now on; `None`: be nobody any more."""
+        async with httpx2.AsyncClient(trust_env=False) as http:
+            told = await http.post(f"{self.issuer}/test/roles/{subject}", content=json.dumps(roles))
+        assert told.status_code == 200
 
     async def log_out(self, browser: httpx2.AsyncClient) -> None:
         """Have whoever is logged in with this browser log out on the provider's own page."""
@@ -95,21 +134,22 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def running(node: Path, port: int, logouts: str = "") -> AsyncGenerator[Provider]:
+async def running(node: Path, port: int, logouts: str = "", relying: str = "") -> AsyncGenerator[Provider]:
     """Run the provider on a port; what it knows is in its memory and ends with it.
 
     Args:
         node: the executable.
         port: where.
         logouts: where it tells of log-outs; empty: nowhere.
+        relying: the origin of a wsauth at which people sign in with it, as `idp`; empty: of none.
     """
-    async with listening(node, "provider.mjs", str(port), logouts, cwd=FOLDER):
-        yield Provider(f"http://127.0.0.1:{port}")
+    async with listening(node, "provider.mjs", str(port), logouts, relying, cwd=FOLDER) as pid:
+        yield Provider(f"http://127.0.0.1:{port}", pid=pid)
 
 
 @asynccontextmanager
-async def listening(*command: str | Path, cwd: Path | None = None) -> AsyncGenerator[None]:
-    """Run a program that writes `listening` when it is, and kill it at the end."""
+async def listening(*command: str | Path, cwd: Path | None = None) -> AsyncGenerator[int]:
+    """Run a program that writes `listening` when it is, and kill it at the end; its pid."""
     process = await asyncio.create_subprocess_exec(
         *command, cwd=cwd, start_new_session=True, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )
@@ -118,7 +158,7 @@ async def listening(*command: str | Path, cwd: Path | None = None) -> AsyncGener
         assert process.stdout is not None
         async with asyncio.timeout(PATIENCE):
             assert await process.stdout.readline() == b"listening\n"
-        yield
+        yield process.pid
     finally:
         process.kill()
         await process.wait()

@@ -54,7 +54,8 @@ class Told:
             return False
         # Only what the newest end spared goes on: what an earlier one spared, the newest has ended.
         newest = max(r.seq for r in self.rows if r.kind == "user" and r.key == row.key and "epoch" not in r.value)
-        return row.seq == newest and epoch < row.seq and row.value.get("carried") != identity.session_id
+        spared = "carried" in row.value and row.value["carried"] == identity.session_id
+        return row.seq == newest and epoch < row.seq and not spared
 
     def rights(self, username: str) -> tuple[str, ...] | None:
         """Return the roles that were told last."""

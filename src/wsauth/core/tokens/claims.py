@@ -17,6 +17,8 @@ from wsauth.errors import Refused
 __all__ = ["Expectations", "identify", "identify_answer"]
 
 _LATEST: Final = 253402300800  # the year 10000; a time in milliseconds is beyond it
+_CLIENTS: Final = ("client_id", "cid", "azp")
+"""Where a token says for which client it was made (RFC 9068 section 2.2, Okta, OpenID Connect)."""
 _SOMEBODY_ELSES: Final = ("events", "cnf")
 """A security event or logout token (RFC 8417 §2.2); a token bound to a key that its bearer must show."""
 
@@ -85,6 +87,9 @@ def _identity(claims: Mapping[str, Any], expected: Expectations, now: float) -> 
         raise _invalid("the token's jti is not a text, so it could not be revoked")
     auth_time = _moment(claims, "auth_time")
     expires = _check_time(claims, expected, now)
+    if any(claims.get(name) == subject for name in _CLIENTS):
+        # A client acts for itself. It may be named like a user, and is none (RFC 9068 section 5, RFC 9700 section 4.15).
+        subject = f"client:{subject}"
     return Identity(
         subject,
         issuer=expected.name if expected.issuer is None else expected.issuer,

@@ -69,6 +69,7 @@ def _discovery(plane: Plane) -> dict[str, Any]:
         "ticket": "/auth/ticket",
         "logout": "/auth/logout",
         "jwks": "/.well-known/jwks.json",
+        "providers": {name: f"/auth/oauth/{name}/start" for name in plane.local.providers},
         "routes": [_described(policy) for policy in policies],
         "codes": {
             code: {"status": rule.status, "close": rule.close, "action": rule.action} for code, rule in TABLE.items()

@@ -66,7 +66,7 @@ def login_routes(plane: Plane) -> APIRouter:
         """Go on with a session: by its refresh token, which is used up, or by its cookie."""
         return await logins.refresh(request, response, body)
 
-    @router.post("/logout", status_code=204, responses={200: {"model": LoggedOut}})
+    @router.post("/logout", status_code=204, response_model=None, responses={200: {"model": LoggedOut}})
     async def logout(
         response: Response, me: Annotated[Identity, Depends(somebody_changing)], body: LogOut | None = None
     ) -> Any:

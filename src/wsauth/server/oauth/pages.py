@@ -26,12 +26,15 @@ def failed(request: Request, problem: Mapping[str, Any], status: int) -> Respons
     found = _PLACES.fullmatch(request.url.path)
     name = "" if found is None else found[1]
     page = _HTML.format(
-        title=escape(str(problem["title"])),
-        detail=escape(str(problem["detail"])),
+        detail=escape(_sentence(str(problem["detail"]))),
         id=escape(str(problem["id"])),
         again=escape(f"/auth/oauth/{name}/start"),
     )
     return HTMLResponse(page, status, headers=dict(HEADERS))
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def style() -> Response:
@@ -47,7 +50,6 @@ _HTML: Final = """<!doctype html>
 <link rel="stylesheet" href="/auth/oauth/style.css">
 <main>
 <h1>Signing in failed</h1>
-<p>{title}.</p>
 <p>{detail}</p>
 <p><a href="{again}">Try again</a></p>
 <p>If it fails again, tell whoever runs this service the number <code>{id}</code>: their log has the reason.</p>

@@ -95,9 +95,9 @@ async def test_a_commit_that_fails_is_told_to_all(store: SQLiteStore) -> None:
     def orphan(transaction: Transaction) -> None:
         transaction.run("PRAGMA defer_foreign_keys = ON")
         transaction.run(
-                "INSERT INTO sessions (id, subject, kind, generation, generation_at, epoch, created_at, refreshed_at,"
-                " address, agent) VALUES ('s', 'mallory', 'tokens', 0, 0, 0, 0, 0, '', '')"
-            )
+            "INSERT INTO sessions (id, subject, kind, generation, generation_at, epoch, created_at, refreshed_at,"
+            " address, agent) VALUES ('s', 'mallory', 'tokens', 0, 0, 0, 0, 0, '', '')"
+        )
 
     done = await asyncio.gather(store.engine.write(add("a")), store.engine.write(orphan), return_exceptions=True)
     assert [type(result) for result in done] == [sqlite3.IntegrityError, sqlite3.IntegrityError]
