@@ -82,10 +82,10 @@ class Provider:
 
     async def log_out(self, browser: httpx2.AsyncClient) -> None:
         """Have whoever is logged in with this browser log out on the provider's own page."""
-        page = (await browser.get("/session/end")).text
+        page = (await browser.get(f"{self.issuer}/session/end")).text
         proof = re.search(r'name="xsrf" value="(\w+)"', page)
         assert proof is not None, page
-        reply = await browser.post("/session/end/confirm", data={"xsrf": proof[1], "logout": "yes"})
+        reply = await browser.post(f"{self.issuer}/session/end/confirm", data={"xsrf": proof[1], "logout": "yes"})
         assert reply.status_code == 303, reply.text
 
     async def sign_in(self, browser: httpx2.AsyncClient, subject: str, resource: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncGenerator
@@ -12,10 +13,15 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
+from playwright.async_api import Browser, expect
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Origin
 
 from tests.end_to_end import oidc
 from tests.end_to_end.administering import closed, control
+from tests.end_to_end.browser import site as pages
+from tests.end_to_end.browser import tab
+from tests.issuing import provider
 from tests.leaks import secret
 from tests.wsauth_server import Serving, serving
 from tests.wsauth_sockets import called
@@ -81,8 +87,8 @@ class Site:
         opened = connect(
             f"{self.at.ws}/ws",
             additional_headers=headers,
-            origin=PAGE,
-            subprotocols=["wsauth.v1"],  # type: ignore[arg-type, list-item]  # NewTypes
+            origin=Origin(PAGE),
+            subprotocols=["wsauth.v1"],  # type: ignore[list-item]  # a NewType of the library's
         )
         socket = await stack.enter_async_context(opened)
         return socket, await control(socket)
@@ -96,19 +102,19 @@ class Site:
 
 @asynccontextmanager
 async def site(
-    folder: Path, node: Path, *, recheck: str = "5m", access: str = "5m", offline: bool = True
+    folder: Path, node: Path, *, recheck: str = "5m", access: str = "5m", page: str = PAGE
 ) -> AsyncGenerator[Site]:
     """Run both."""
     port, ours = oidc.free_port(), oidc.free_port()
     here = f"http://127.0.0.1:{ours}"
     async with oidc.running(node, port, f"{here}/auth/oauth/idp/backchannel-logout", here) as idp:
         config = CONFIG.format(
-            page=PAGE,
+            page=page,
             access=access,
             issuer=idp.issuer,
             audience=oidc.SIGNED,
             secret=oidc.WEB[1],
-            scopes=json.dumps(["openid", "roles", *(["offline_access"] if offline else [])]),
+            scopes=json.dumps(["openid", "roles", "offline_access"]),
             recheck=recheck,
         )
         async with serving(folder, "--port", str(ours), config=config) as at:
@@ -126,7 +132,7 @@ async def test_a_login_there_is_a_session_here(tmp_path: Path, node: Path) -> No
         done = await it.sign_in(browser, "alice", return_to="/auth/me")
         assert (done.status_code, done.headers["location"]) == (303, "/auth/me")
         assert done.headers["cache-control"] == "no-store"
-        assert secrets.compare_digest(browser.cookies.get("wsauth-sign-ins", ""), "")
+        assert "wsauth-sign-ins" not in browser.cookies
         me = await it.me(browser)
         assert (me["issuer"], me["subject"]) == (it.idp.issuer, "alice")
         assert (me["roles"], me["permissions"]) == (["member"], ["chat:read"])
@@ -273,3 +279,166 @@ async def test_whoever_cannot_sign_in_is_told_why(tmp_path: Path, node: Path) ->
         assert (problem.status_code, problem.json()["code"]) == (503, "unavailable")
         assert (await browser.get(f"{at.http}/auth/oauth/nobody/start")).status_code == 404
         assert not browser.cookies
+
+
+async def test_a_log_out_at_the_provider_ends_that_login(tmp_path: Path, node: Path) -> None:
+    """Two logins of hers: she logs out with one browser on the provider's page, and only what began there ends."""
+    async with site(tmp_path, node) as it, AsyncExitStack() as stack:
+        one, two = [await stack.enter_async_context(new_browser()) for _ in range(2)]
+        await it.sign_in(one, "alice")
+        await it.sign_in(two, "alice")
+        first, told = await it.socket(stack, one)
+        second, _ = await it.socket(stack, two)
+        await it.idp.log_out(one)
+        assert await closed(first) == "3000 session_revoked"
+        assert (await one.get(f"{it.at.http}/auth/me")).status_code == 401
+        await second.send("still here")
+        assert await second.recv() == "still here"
+        entries = (await it.at.command("audit", "list", "--json", "--event", "authn_token_revoked")).out
+        assert json.loads(entries)["issuer"] == it.idp.issuer
+        assert str(told["session_id"]) not in (await it.at.command("sessions", "list", "--json")).out
+
+
+async def test_a_log_out_here_may_go_on_there(tmp_path: Path, node: Path) -> None:
+    """RP-initiated: the socket is closed at once, and the page is told where to end the provider's session too."""
+    async with site(tmp_path, node) as it, new_browser() as browser, AsyncExitStack() as stack:
+        await it.sign_in(browser, "alice")
+        socket, _ = await it.socket(stack, browser)
+        elsewhere = await it.change(browser, "/auth/logout", {"return_to": "https://evil.example"})
+        assert elsewhere.status_code == 400
+        done = await it.change(browser, "/auth/logout", {"return_to": "/bye"})
+        assert done.status_code == 200
+        assert await closed(socket) == "3000 session_revoked"
+        assert "wsauth" not in browser.cookies
+        url = done.json()["logout_url"]
+        assert url.startswith(f"{it.idp.issuer}/session/end?")
+        assert "id_token_hint" not in url
+        page = (await browser.get(url)).text
+        proof = re.search(r'name="xsrf" value="(\w+)"', page)
+        assert proof is not None, page
+        left = await browser.post(f"{it.idp.issuer}/session/end/confirm", data={"xsrf": proof[1], "logout": "yes"})
+        assert left.headers["location"] == f"{it.at.http}/bye"
+        # Our own user has no provider, and without a body the answer stays what it was.
+        password = await it.at.add_user("bob", "a long walk on a short pier")
+        for body, status in (({"return_to": "/"}, 200), (None, 204)):
+            token = (await it.at.login("bob", password))["access_token"]
+            answer = await called("POST", f"{it.at.http}/auth/logout", token, body)
+            assert answer.status_code == status
+            assert status == 204 or answer.json() == {"logout_url": None}
+
+
+async def test_opaque_tokens_and_a_sign_in_of_one_provider(tmp_path: Path, node: Path) -> None:
+    """Kind "introspection" may sign people in too; the identity is the one of its tokens."""
+    port, ours = oidc.free_port(), oidc.free_port()
+    async with oidc.running(node, port, "", f"http://127.0.0.1:{ours}") as idp, new_browser() as browser:
+        config = f"""
+[server]
+origins = ["{PAGE}"]
+[[routes]]
+path = "/ws"
+upstream = "echo"
+[[issuers]]
+name = "idp"
+kind = "introspection"
+issuer = "{idp.issuer}"
+audience = "{oidc.OPAQUE}"
+url = "{idp.issuer}/token/introspection"
+client_id = "web"
+client_secret = "{oidc.WEB[1]}"
+sign_in = true
+scopes = ["openid"]
+"""
+        async with serving(tmp_path, "--port", str(ours), config=config) as at:
+            it = Site(idp, at)
+            await it.sign_in(browser, "alice")
+            me = await it.me(browser)
+            token = await idp.token("alice", oidc.OPAQUE)
+            same = (await called("GET", f"{at.http}/auth/me", token, None)).json()
+            assert (me["issuer"], me["subject"]) == (same["issuer"], same["subject"])
+
+
+@pytest.mark.parametrize("integer", [False, True])
+async def test_oauth_2_without_openid(tmp_path: Path, integer: bool) -> None:
+    """By configured endpoints, as GitHub has them: its userinfo says who it is, a number is a subject too."""
+    async with provider() as theirs, new_browser() as browser:
+        subject: object = 583231 if integer else "octocat"
+        theirs.answers["/token"] = {"access_token": "gho_x", "token_type": "bearer", "scope": "read:user"}
+        theirs.answers["/user"] = {"id": subject, "login": "octocat", "type": "User"}
+        config = f"""
+[server]
+origins = ["{PAGE}"]
+[roles]
+member = ["chat:read"]
+[[routes]]
+path = "/ws"
+upstream = "echo"
+[[issuers]]
+name = "github"
+client_id = "web"
+client_secret = "{oidc.WEB[1]}"
+client_auth = "post"
+authorization_url = "{theirs.url}/authorize"
+token_url = "{theirs.url}/token"
+userinfo_url = "{theirs.url}/user"
+subject_claim = "id"
+roles_claim = "type"
+roles = {{User = "member"}}
+scopes = ["read:user"]
+"""
+        async with serving(tmp_path, config=config) as at:
+            begun = await browser.get(f"{at.http}/auth/oauth/github/start")
+            sent = parse_qs(urlsplit(begun.headers["location"]).query)
+            assert "nonce" not in sent
+            done = await browser.get(
+                f"{at.http}/auth/oauth/github/callback", params={"code": "c", "state": sent["state"][0]}
+            )
+            assert done.status_code == 303, done.text
+            me = (await browser.get(f"{at.http}/auth/me")).json()
+            assert (me["issuer"], me["subject"], me["roles"]) == ("github", str(subject), ["member"])
+            assert "/.well-known/openid-configuration" not in theirs.asked
+            head = theirs.requests[theirs.asked.index("/user")][0]
+            assert "Authorization: Bearer gho_x" in head or "authorization: Bearer gho_x" in head
+            theirs.answers["/token"] = {"error": "bad_verification_code"}
+            begun = await browser.get(f"{at.http}/auth/oauth/github/start")
+            state = parse_qs(urlsplit(begun.headers["location"]).query)["state"][0]
+            no = await browser.get(f"{at.http}/auth/oauth/github/callback", params={"code": "c", "state": state})
+            assert no.status_code == 400
+
+
+OPEN = """url => new Promise(resolve => {
+    const socket = window.socket = new WebSocket(url, ["wsauth.v1"]);
+    window.said = [];
+    socket.onmessage = event => { window.said.push(event.data); resolve(event.data); };
+    socket.onclose = event => { window.ended = `${event.code} ${event.reason.split(";")[0]}`; resolve(window.ended); };
+})"""
+
+
+async def test_in_a_browser(tmp_path: Path, node: Path, chromium_browser: Browser) -> None:
+    """Chromium goes through the provider's login and consent, comes back to the page, and its socket has the cookie.
+
+    In another tab she logs out on the provider's page: the socket closes with the reason, and the page can sign in
+    again.
+    """
+    async with pages() as page_at, site(tmp_path, node, page=page_at) as it:
+        context = await chromium_browser.new_context()
+        async with tab(context, page_at) as app:
+            page, socket = app.page, f"{it.at.ws}/ws"
+            assert json.loads(await app.run(OPEN, socket))["type"] == "auth_required"
+            await page.goto(f"{it.at.http}/auth/oauth/idp/start?return_to={page_at}/")
+            await page.fill('input[name="login"]', "alice")
+            await page.fill('input[name="password"]', "any")
+            await page.click('button[type="submit"]')
+            await page.click('button[type="submit"]')
+            await page.wait_for_url(f"{page_at}/")
+            told = json.loads(await app.run(OPEN, socket))
+            assert (told["type"], told["issuer"], told["subject"]) == ("auth_success", it.idp.issuer, "alice")
+            # No script can read what the session is in.
+            assert "wsauth" not in await app.run("document.cookie")
+            other = await context.new_page()
+            await other.goto(f"{it.idp.issuer}/session/end")
+            await other.click('button[name="logout"]')
+            assert await app.until("() => window.ended") == "3000 session_revoked"
+            await page.goto(f"{it.at.http}/auth/oauth/idp/callback?code=x&state=y")
+            await expect(page.locator("h1")).to_have_text("Signing in failed")
+            await page.click("a")
+            await page.wait_for_selector('input[name="login"]')

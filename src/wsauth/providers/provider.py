@@ -216,7 +216,10 @@ class CodeProvider:
     async def _identity(self, id_token: object, nonce: str | None, access_token: str | None) -> Identity:
         if not isinstance(id_token, str) or self._id_tokens is None:
             raise Refused("token_invalid", f'{self.name} answered without an ID token: is "openid" in scopes?')
-        identity = await self._id_tokens.verify(Credentials("token", id_token, source="message"))
+        try:
+            identity = await self._id_tokens.verify(Credentials("token", id_token, source="message"))
+        except Refused as error:
+            raise error if error.code == "unavailable" else Refused("token_invalid", error.reason) from None
         envelope = open_envelope(id_token)
         if identity is None or envelope is None:
             raise Refused("token_invalid", f"{self.name} answered with an ID token of another issuer")

@@ -88,7 +88,7 @@ def _identity(claims: Mapping[str, Any], expected: Expectations, now: float) -> 
     auth_time = _moment(claims, "auth_time")
     expires = _check_time(claims, expected, now)
     if any(claims.get(name) == subject for name in _CLIENTS):
-        # A client acts for itself. It may be named like a user, and is none (RFC 9068 section 5, RFC 9700 section 4.15).
+        # A client acts for itself: it may be named like a user and is none (RFC 9068 section 5, RFC 9700 section 4.15).
         subject = f"client:{subject}"
     return Identity(
         subject,
