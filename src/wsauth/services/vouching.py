@@ -56,7 +56,7 @@ class Vouching:
         return self._key_file.wrap(_PURPOSE, session_id, refresh_token.encode())
 
     async def ensured(self, known: Known, until: float) -> Known:
-        """Return a session that its provider vouches for until then; for a shorter time while nobody answers.
+        """Return a session that its provider vouches for beyond then; for a shorter time while nobody answers.
 
         Args:
             known: the session.
@@ -72,7 +72,7 @@ class Vouching:
         provider = self.providers.get(session.provider)
         if provider is None:
             raise Refused("session_revoked", f"the session began at {session.provider}, which is configured no more")
-        if session.vouched_until is None or session.vouched_until >= until:
+        if session.vouched_until is None or session.vouched_until > until:
             return known
         try:
             return await self._asked_once(known, provider)
