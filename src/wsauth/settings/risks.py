@@ -92,6 +92,8 @@ def _issuers(settings: Settings) -> Iterator[str]:
             yield f'issuers[{at}].cookie: no route has "cookie" in its sources, so nobody comes in by it'
         if issuer.kind != "http" and issuer.issuer is False:
             yield f"issuers[{at}].issuer = false: whoever has these keys, or answers at this address, is believed"
+        if issuer.signs_in and issuer.takes_tokens and issuer.client_id in _names(issuer.audience):
+            yield f"issuers[{at}].audience is its client_id: ID tokens are taken for access tokens here"
         if issuer.kind != "http" and issuer.audience is False:
             yield f"issuers[{at}].audience = false: tokens that were made for other services are accepted here"
 
@@ -168,3 +170,9 @@ def _mode(file: Path) -> int:
         return stat.S_IMODE(file.stat().st_mode)
     except OSError:
         return 0
+
+
+def _names(audience: str | tuple[str, ...] | bool) -> tuple[str, ...]:
+    if isinstance(audience, bool):
+        return ()
+    return (audience,) if isinstance(audience, str) else audience
