@@ -127,6 +127,18 @@ def answer(idp: Provider, token: str, **more: Any) -> None:
     idp.answers["/token"] = {"access_token": "at-1", "token_type": "Bearer", "id_token": token} | more
 
 
+async def by_tokens(at: Serving, idp: Provider, browser: httpx2.AsyncClient) -> dict[str, Any]:
+    """Sign in as a page that fetches tokens, and return them."""
+    verifier = "v" * 43
+    challenge = urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    way = await begin(at, browser, code_challenge=challenge, code_challenge_method="S256")
+    answer(idp, id_token(idp, way.nonce))
+    code = parse_qs(urlsplit((await back(at, browser, way)).headers["location"]).query)["code"][0]
+    url = f"{at.http}/auth/oauth/idp/token"
+    tokens: dict[str, Any] = (await browser.post(url, json={"code": code, "code_verifier": verifier})).json()
+    return tokens
+
+
 def is_out(reply: httpx2.Response, browser: httpx2.AsyncClient) -> bool:
     """Tell whether a coming back was refused and opened nothing."""
     assert "location" not in reply.headers
@@ -245,6 +257,8 @@ async def test_oa_07_nobody_is_sent_elsewhere(at: Serving, browser: httpx2.Async
         {"token_endpoint": "file:///etc/passwd"},
         {"token_endpoint": None},
         {"authorization_endpoint": "javascript:alert(1)"},
+        {"code_challenge_methods_supported": 5},
+        {"code_challenge_methods_supported": "S256"},
     ],
 )
 async def test_oa_09_what_a_provider_says_of_itself_is_checked(
@@ -381,6 +395,8 @@ async def test_a_no_of_the_provider_is_told_without_its_words(
         (response(b'{"error": "invalid_client"}', status="401 No"), 503),
         (response(b'{"error": "invalid_grant"}', status="400 No"), 400),
         (response(b"[]"), 503),
+        (response('{"access_token": "\u00fc", "id_token": 5}'.encode()), 400),
+        (response(b'{"access_token": 5, "id_token": true, "expires_in": "x", "refresh_token": {}}'), 400),
     ],
 )
 async def test_what_a_broken_provider_answers_lets_nobody_in(
@@ -408,6 +424,55 @@ async def test_claims_of_somebody_else_are_not_hers(at: Serving, idp: Provider, 
     answer(idp, id_token(idp, way.nonce, roles=None))
     assert (await back(at, browser, way)).status_code == 303
     assert (await browser.get(f"{at.http}/auth/me")).json()["roles"] == ["member"]
+
+
+async def test_what_a_page_makes_its_visitors_do_blocks_nobody(
+    tmp_path: Path, idp: Provider, browser: httpx2.AsyncClient
+) -> None:
+    """Callbacks that nobody began, from a page full of images: they are no guesses, and bob's login is as good."""
+    strict = '[limits]\nexempt = []\n[monitoring]\nblock_after = "20/10m"\n'
+    config = CONFIG + strict + ISSUER.format(name="idp", url=idp.url, secret=SECRET)
+    async with serving(tmp_path, config=config, environ={"WSAUTH__LIMITS__EXEMPT": ""}) as at:
+        password = await at.add_user("bob", "a long walk on a short pier")
+        for number in range(80):
+            reply = await back(at, browser, Way(f"{number}".ljust(43, "x"), "", ""))
+            assert (reply.status_code, reply.json()["code"]) == (400, "request_invalid")
+        assert (await at.login("bob", password))["subject"] == "bob"
+
+
+async def test_whoever_comes_by_another_name_of_this_machine_is_sent_to_the_right_one(
+    at: Serving, browser: httpx2.AsyncClient
+) -> None:
+    """`localhost` and `127.0.0.1` have different cookies, and the callback goes to one of them."""
+    local = at.http.replace("127.0.0.1", "localhost")
+    reply = await browser.get(f"{local}/auth/oauth/idp/start", params={"return_to": "/a"})
+    assert reply.headers["location"] == f"{at.http}/auth/oauth/idp/start?return_to=%2Fa"
+    assert not browser.cookies
+
+
+async def test_a_subject_of_any_length_is_no_subject(at: Serving, idp: Provider, browser: httpx2.AsyncClient) -> None:
+    """OpenID Connect Core section 2: 255 characters; more would not fit into tickets and headers."""
+    way = await begin(at, browser)
+    answer(idp, id_token(idp, way.nonce, sub="a" * 256))
+    assert is_out(await back(at, browser, way), browser)
+    way = await begin(at, browser)
+    answer(idp, id_token(idp, way.nonce, sub="a" * 255))
+    assert (await back(at, browser, way)).status_code == 303
+
+
+async def test_a_token_of_ours_is_revoked_by_its_id(at: Serving, idp: Provider, browser: httpx2.AsyncClient) -> None:
+    """We have issued it, whoever says who it is: issuer "wsauth" and its jti end it, and the session goes on."""
+    admin = await at.add_user("root", "a mountain of old umbrellas", grants=["wsauth:admin"])
+    root = (await at.login("root", admin))["access_token"]
+    tokens = await by_tokens(at, idp, browser)
+    claims = json.loads(urlsafe_b64decode(tokens["access_token"].split(".")[1] + "=="))
+    body = {"issuer": "wsauth", "token_id": claims["jti"]}
+    done = await called("POST", f"{at.admin}/admin/api/revocations", root, body)
+    assert done.status_code == 200, done.text
+    after = await called("GET", f"{at.http}/auth/me", tokens["access_token"], None)
+    assert (after.status_code, after.json()["code"]) == (401, "token_revoked")
+    more = await browser.post(f"{at.http}/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
+    assert more.status_code == 200
 
 
 async def test_oa_25_a_log_out_while_she_signs_in(at: Serving, idp: Provider, browser: httpx2.AsyncClient) -> None:
@@ -501,13 +566,7 @@ async def test_a_token_of_ours_is_not_what_it_says_elsewhere(
     at: Serving, idp: Provider, browser: httpx2.AsyncClient
 ) -> None:
     """OA-29: the `sub` of an access token that we sign is no user's of ours where somebody else signed in."""
-    verifier = "v" * 43
-    challenge = urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-    way = await begin(at, browser, code_challenge=challenge, code_challenge_method="S256")
-    answer(idp, id_token(idp, way.nonce))
-    code = parse_qs(urlsplit((await back(at, browser, way)).headers["location"]).query)["code"][0]
-    url = f"{at.http}/auth/oauth/idp/token"
-    tokens = (await browser.post(url, json={"code": code, "code_verifier": verifier})).json()
+    tokens = await by_tokens(at, idp, browser)
     middle = tokens["access_token"].split(".")[1]
     claims = json.loads(urlsafe_b64decode(middle + "=="))
     assert (claims["idp"], claims["idp_sub"]) == (idp.url, "alice")

@@ -4,6 +4,7 @@ import asyncio
 from secrets import token_urlsafe
 
 import msgspec
+import pytest
 
 from tests.conformance_store.cast import LIMITS, NOW
 from tests.conformance_store.reading import rows_of
@@ -66,6 +67,10 @@ async def test_accounts_are_no_users(store: Store, owner: User) -> None:
     assert list(await store.users.page("", 10)) == [owner]
     assert await store.users.set_rights(known.user.username, ["owner"], ["wsauth:admin"]) is None
     assert await store.users.set_password(known.user.username, "$argon2id$mallory") is None
+    assert await store.users.set_disabled(known.user.username, True) is None
+    assert await store.users.set_disabled(known.user.username, False) is None
+    assert not await store.users.remove(known.user.username)
+    assert await store.sessions.find(known.session.id, LIMITS, NOW) == known
 
 
 async def test_the_last_word_on_roles_counts(store: Store) -> None:
@@ -97,16 +102,31 @@ async def test_what_was_told_meanwhile_opens_nothing(store: Store) -> None:
     await store.feed.publish([row("session", "s-1")])
     assert await store.sessions.sign_in(session(), said(at=NOW, seen=seen, sid="s-1")) is None
     assert await store.sessions.sign_in(session(), said(at=NOW, seen=seen, sid="s-2")) is not None
+    seen = await store.feed.newest()
+    assert await store.users.end_logins(account_of(LOGIN, "Alice")) is not None
+    assert await store.sessions.sign_in(session(), said(at=NOW + 9, seen=seen)) is None
     await store.feed.revoke_all(NOW, NOW * 2, "o-2")
     assert await store.sessions.sign_in(session(), said(at=NOW + 9, seen=seen)) is None
 
 
-async def test_a_disabled_account_is_out(store: Store) -> None:
-    """Its sessions end, and no login opens another one."""
-    known = await signed_in(store)
-    assert await store.users.set_disabled(known.user.username, True) is not None
-    assert await store.sessions.find(known.session.id, LIMITS, NOW) is None
-    assert await store.sessions.sign_in(session(), said(seen=await store.feed.newest())) is None
+async def test_a_refused_login_leaves_nothing(store: Store) -> None:
+    """It makes no account, and changes no roles."""
+    await store.feed.publish([row("subject", pair_key(LOGIN, "Alice"), until=NOW)])
+    assert await store.sessions.sign_in(session(), said("owner")) is None
+    assert not [each for each in await rows_of(store) if each.kind == "user"]
+
+
+async def test_first_logins_at_once_are_all_in(store: Store) -> None:
+    """Two tabs sign in for the first time: that the one made the account is no end of the other's login."""
+    seen = await store.feed.newest()
+    found = await asyncio.gather(*(store.sessions.sign_in(session(), said("member", seen=seen)) for _ in range(5)))
+    assert None not in found
+
+
+async def test_nobody_elses_account_is_a_users(store: Store, owner: User) -> None:
+    """A provider that calls itself wsauth gets nobody in."""
+    with pytest.raises(ValueError, match="nobody else's"):
+        await store.sessions.sign_in(session(owner.username, "wsauth"), said("admin"))
 
 
 async def test_a_log_out_at_the_provider_ends_what_began_with_it(store: Store) -> None:
@@ -140,13 +160,14 @@ async def test_one_asks_the_provider_at_a_time(store: Store) -> None:
     assert [each for each in got if each is not None] == [b"wrapped"]
     assert await store.sessions.ask(held.id, NOW + 9, 10.0) is None
     assert await store.sessions.ask(held.id, NOW + 10, 10.0) == b"wrapped"
-    assert await store.sessions.vouch(held, NOW + 120, b"the next", ["owner"])
+    assert await store.sessions.vouch(held, NOW + 99, b"late", ["late"], asked_at=NOW)  # somebody took it since
+    assert await store.sessions.vouch(held, NOW + 120, b"the next", ["owner"], asked_at=NOW + 10)
     found = await store.sessions.find(held.id, LIMITS, NOW)
     assert found is not None
     assert (found.session.vouched_until, found.user.roles) == (NOW + 120, ("owner",))
     assert await store.sessions.ask(held.id, NOW + 11, 10.0) == b"the next"
     await store.sessions.end(held.id)
-    assert not await store.sessions.vouch(held, NOW + 180, b"x", None)
+    assert not await store.sessions.vouch(held, NOW + 180, b"x", None, asked_at=NOW + 11)
     assert await store.sessions.ask(held.id, NOW + 99, 10.0) is None
 
 

@@ -258,6 +258,49 @@ audience = "{oidc.SIGNED}"
         assert await echoes(sockets[1])
 
 
+async def test_keys_rotate_under_open_sockets(tmp_path: Path, idp: Provider) -> None:
+    """The provider takes its key away and signs with another: open sockets go on and renew, the old key's tokens are
+    refused, and 500 handshakes with unknown keys at once fetch the set once in half a minute."""
+    idp.publish(public_jwk("ES256", kid="old"))
+    config = f'{CONFIG}\n[[issuers]]\nissuer = "{idp.url}"\naudience = "chat"\n'
+    async with serving(tmp_path, config=config) as at, AsyncExitStack() as stack:
+
+        def token(which: str, kid: str, number: int = 0) -> str:
+            now = int(time.time())
+            said = {
+                "iss": idp.url,
+                "sub": "alice",
+                "aud": "chat",
+                "iat": now,
+                "exp": now + 600,
+                "jti": f"{kid}{number}",
+            }
+            return signed(said, "ES256", which, kid=kid, typ="at+jwt")
+
+        old = token("", "old")
+        socket, _ = await opened(stack, at, old)
+        idp.publish(public_jwk("ES256", "new", kid="new"))
+        before = idp.asked.count("/jwks")
+        async with httpx2.AsyncClient(trust_env=False, timeout=60) as http:
+
+            async def status(presented: str) -> int:
+                asked = await http.get(f"{at.http}/auth/me", headers={"Authorization": f"Bearer {presented}"})
+                return asked.status_code
+
+            flood = await asyncio.gather(*(status(token("mallory", f"unknown {n}", n)) for n in range(500)))
+            assert set(flood) <= {401, 429}
+            assert idp.asked.count("/jwks") - before <= 1
+            new = token("new", "new", 1)
+            async with asyncio.timeout(45):
+                while await status(new) != 200:  # noqa: ASYNC110  another process waits for half a minute to be over
+                    await asyncio.sleep(1)
+            assert idp.asked.count("/jwks") - before <= 2
+            assert await status(old) == 401
+        assert await echoes(socket)
+        await socket.send(json.dumps({"type": "auth", "token": new}))
+        assert (await control(socket))["type"] == "auth_success"
+
+
 # Their log-out is ours.
 
 LOGOUT = "http://schemas.openid.net/event/backchannel-logout"
@@ -452,6 +495,22 @@ async def test_an_application_may_be_asked_about_its_own_sessions() -> None:
 
 # What is configured wrongly.
 
+OAUTH = """client_id = "x"
+authorization_url = "https://i.example/a"
+token_url = "http://i.example/t"
+userinfo_url = "https://i.example/u"
+"""
+
+TWICE = """issuer = "https://i.example"
+audience = "a"
+client_id = "x"
+[[issuers]]
+name = "again"
+issuer = "https://i.example"
+audience = "b"
+client_id = "y"
+"""
+
 
 @pytest.mark.parametrize(
     ("table", "said"),
@@ -461,8 +520,18 @@ async def test_an_application_may_be_asked_about_its_own_sessions() -> None:
         ('kind = "introspection"\nissuer = false\naudience = false\nurl = "https://i.example"', "issuers[0].client_id"),
         ('issuer = "https://i.example"\naudience = "a"\njwks_url = "http://i.example/"', "is not https"),
         ('issuer = "https://i.example"\naudience = "a"\nsecret = "short"', "secret"),
-        ('issuer = "https://i.example"\naudience = "a"\nclient_id = "x"', "write sign_in = false"),
-        ('issuer = "https://i.example"\naudience = "a"\nclient_id = "x"\nsign_in = true', "comes in a later release"),
+        ('issuer = "https://i.example"\naudience = "a"\nsign_in = true', "client_id: sign_in needs one"),
+        ('issuer = "https://i.example"\naudience = "a"\nsign_in = "maybe"', "issuers[0].sign_in"),
+        ('issuer = "https://i.example"\naudience = "a"\nclient_id = "x"\nscopes = ["email"]', 'without "openid"'),
+        ('name = "a"\nclient_id = "x"\nauthorization_url = "https://i.example/a"', "token_url, userinfo_url"),
+        (OAUTH, "is not https"),
+        (OAUTH.replace("http://", "https://") + 'issuer = "wsauth"', "issuer of our own users"),
+        (OAUTH.replace("http://", "https://") + 'audience = "a"', "issuers[0].audience is not read"),
+        (OAUTH.replace("http://", "https://") + 'leeway = "5s"', "issuers[0].leeway is not read"),
+        (TWICE, "by another entry"),
+        ('issuer = "http://i.example"\naudience = "a"\nclient_id = "x"', "is not https"),
+        ('kind = "http"\nurl = "https://a.example"\nclient_id = "x"', "issuers[0].client_id is not read"),
+        ('kind = "http"\nurl = "https://a.example"\nclient_id = "x"\nsign_in = true', "where people sign in"),
         ('issuer = false\naudience = "a"\nclient_id = "x"\nsign_in = false\nsecret = "x"', "client_id needs"),
         ('kind = "http"\nurl = "https://a.example"\n[[issuers]]\nkind = "http"\nurl = "https://b.example"', "another"),
         ('kind = "http"\nname = "wsauth"\nurl = "https://a.example"', "issuers[0].name"),

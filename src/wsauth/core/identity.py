@@ -6,7 +6,7 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, Final, TypedDict, Unpack
 
-__all__ = ["ACCOUNT", "NOBODY", "OWN_ISSUER", "RESERVED", "Identity", "account_of", "is_ours"]
+__all__ = ["ACCOUNT", "NOBODY", "OWN_ISSUER", "RESERVED", "Identity", "account_of", "is_ours", "token_issuer"]
 
 OWN_ISSUER: Final = "wsauth"
 """The issuer of our own users; nobody else's."""
@@ -109,8 +109,8 @@ class Identity:
         put(self, "session_id", session_id)
         put(self, "token_id", token_id)
         put(self, "auth_time", auth_time)
-        put(self, "handles", _handles(self))
         put(self, "claims", MappingProxyType(dict(claims)))
+        put(self, "handles", _handles(self))
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"an identity is frozen: {name} cannot be set")
@@ -176,13 +176,18 @@ def _handles(identity: Identity) -> tuple[tuple[str, ...], ...]:
     if identity.session_id is not None:
         handles.append(("session", identity.session_id, ""))
     if identity.token_id is not None:
-        handles.append(("token", identity.issuer, identity.token_id))
+        handles.append(("token", token_issuer(identity), identity.token_id))
     return tuple(handles)
 
 
 def is_ours(identity: Identity) -> bool:
     """Tell whether we keep an account of it: it is a user of ours, or signed in here with another issuer's login."""
     return identity.issuer == OWN_ISSUER or ACCOUNT in identity.claims
+
+
+def token_issuer(identity: Identity) -> str:
+    """Return who has issued the token of an identity: for accounts that is we, whoever says who they are."""
+    return OWN_ISSUER if is_ours(identity) else identity.issuer
 
 
 def account_of(issuer: str, subject: str) -> str:

@@ -8,8 +8,10 @@ import msgspec
 from wsauth.core.identity import OWN_ISSUER, Identity
 from wsauth.errors import ConfigurationError, Refused
 
-__all__ = ["USERNAME_LIMIT", "User", "check_username", "demands", "fold", "required_change"]
+__all__ = ["UNVOUCHED", "USERNAME_LIMIT", "User", "check_username", "demands", "fold", "required_change"]
 
+UNVOUCHED: Final = "unvouched"
+"""The claim of who signed in with a provider that does not answer: why it does not, as a `Refused`."""
 USERNAME_LIMIT: Final = 64
 """Characters of a username."""
 
@@ -78,7 +80,10 @@ def demands(user: User) -> dict[str, bool]:
 
 
 def required_change(identity: Identity) -> Refused | None:
-    """Return why somebody has to choose another password before anything else, or `None`."""
+    """Return why somebody may do nothing but choose another password, or log out, or `None`."""
+    silent = identity.claims.get(UNVOUCHED)
+    if isinstance(silent, Refused):
+        return silent.as_value()
     if "must_change" not in identity.claims or identity.issuer != OWN_ISSUER:
         return None
     why = f"an administrator has reset the password of {identity}: PUT /auth/password with another one, then refresh"

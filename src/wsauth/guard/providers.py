@@ -1,6 +1,5 @@
 """With whom people sign in, as a configuration says."""
 
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +8,7 @@ from wsauth.errors import ConfigurationError
 from wsauth.interfaces.clock import Clock
 from wsauth.interfaces.provider import Provider
 from wsauth.interfaces.verifier import Verifier
-from wsauth.providers.endpoints import Discovery, Endpoints
+from wsauth.providers.endpoints import ConfiguredEndpoints, Discovery, Endpoints, Whereabouts
 from wsauth.providers.provider import CodeProvider
 from wsauth.services.keys.documents import check_url
 from wsauth.settings import Settings
@@ -40,11 +39,11 @@ def providers_of(settings: Settings, clock: Clock) -> dict[str, Provider]:
 def _provider(issuer: Issuer, clock: Clock) -> Provider:
     if not issuer.client_id:
         raise ConfigurationError("client_id: sign_in needs one; the provider gives it")
-    endpoints, id_tokens = _oauth(issuer) if any(getattr(issuer, name) for name in _URLS) else _openid(issuer, clock)
+    whereabouts, id_tokens = _oauth(issuer) if any(getattr(issuer, name) for name in _URLS) else _openid(issuer, clock)
     return CodeProvider(
         name=issuer.named,
         issuer=issuer.issuer if isinstance(issuer.issuer, str) and issuer.issuer else issuer.named,
-        endpoints=endpoints,
+        whereabouts=whereabouts,
         id_tokens=id_tokens,
         client_id=issuer.client_id,
         client_secret=issuer.client_secret,
@@ -53,26 +52,22 @@ def _provider(issuer: Issuer, clock: Clock) -> Provider:
         subject_claim=issuer.claim("subject"),
         roles_claim=issuer.claim("roles"),
         roles=role_map(issuer.roles),
+        required_claims=issuer.required_claims,
         recheck=issuer.recheck,
         clock=clock,
     )
 
 
-def _oauth(issuer: Issuer) -> tuple[Callable[[], Awaitable[Endpoints]], None]:
+def _oauth(issuer: Issuer) -> tuple[Whereabouts, None]:
     """Return the endpoints that are configured; whose userinfo says who somebody is."""
     missing = [name for name in _URLS if not getattr(issuer, name)]
     if missing:
         raise ConfigurationError(f"{', '.join(missing)}: authorization_url, token_url and userinfo_url go together")
     urls = [check_url(getattr(issuer, name), name) for name in _URLS]
-    found = Endpoints(authorization=urls[0], token=urls[1], userinfo=urls[2])
-
-    async def endpoints() -> Endpoints:
-        return found
-
-    return endpoints, None
+    return ConfiguredEndpoints(Endpoints(authorization=urls[0], token=urls[1], userinfo=urls[2])), None
 
 
-def _openid(issuer: Issuer, clock: Clock) -> tuple[Callable[[], Awaitable[Endpoints]], Verifier]:
+def _openid(issuer: Issuer, clock: Clock) -> tuple[Whereabouts, Verifier]:
     """Return the endpoints that the provider names, and who judges its ID tokens."""
     if not isinstance(issuer.issuer, str) or not issuer.issuer:
         raise ConfigurationError(
@@ -98,4 +93,4 @@ def _openid(issuer: Issuer, clock: Clock) -> tuple[Callable[[], Awaitable[Endpoi
         name=issuer.named,
         clock=clock,
     )
-    return Discovery(issuer.issuer, clock).endpoints, id_tokens
+    return Discovery(issuer.issuer, clock), id_tokens

@@ -1,5 +1,6 @@
 """Identity providers with which people sign in."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -58,8 +59,13 @@ class Provider(Protocol):
             Refused: `token_invalid`: of nobody; or `unavailable`.
         """
 
-    async def renew(self, refresh_token: str, whom: Identity) -> Said:
+    async def renew(self, refresh_token: str, whom: Identity, keep: Callable[[str], None]) -> Said:
         """Ask whether a login still stands.
+
+        Args:
+            refresh_token: as the provider gave it.
+            whom: of whom it has to speak.
+            keep: takes the next refresh token as soon as there is one, whatever becomes of the rest.
 
         Raises:
             Refused: `session_revoked`: it does not; or `unavailable`: nobody says.

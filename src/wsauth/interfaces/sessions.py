@@ -47,7 +47,7 @@ class SessionStore(Protocol):
         """Add a session that began at a provider, with its account where that is new, and return both.
 
         Returns:
-            `None`: the account is disabled, or its logins were ended since the provider was asked.
+            `None`: its logins were ended since the provider was asked.
         """
 
     async def ask(self, session_id: str, now: float, patience: float) -> bytes | None:
@@ -57,8 +57,17 @@ class SessionStore(Protocol):
             `None`: there is none, or somebody took it less than `patience` seconds ago.
         """
 
-    async def vouch(self, session: Session, until: float, refresh_token: bytes, roles: Sequence[str] | None) -> bool:
-        """Note that the provider said yes, with the next wrapped refresh token, and which roles it says, if any.
+    async def vouch(
+        self, session: Session, until: float, refresh_token: bytes, roles: Sequence[str] | None, *, asked_at: float
+    ) -> bool:
+        """Note until when the provider vouches, with the next wrapped refresh token, and which roles it says, if any.
+
+        Args:
+            session: which.
+            until: seconds since the epoch.
+            refresh_token: wrapped.
+            roles: `None`: it says nothing of them.
+            asked_at: when its token was taken by `ask`; nothing is noted if somebody has taken it since.
 
         Returns:
             Whether there is still the session.

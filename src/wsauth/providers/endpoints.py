@@ -1,7 +1,8 @@
 """Where a provider is reached: as it is configured, or as it says itself (OpenID Connect Discovery 1.0)."""
 
 import asyncio
-from typing import Any, Final
+import logging
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -10,7 +11,7 @@ from wsauth.errors import ConfigurationError, Refused
 from wsauth.interfaces.clock import Clock
 from wsauth.services.keys.documents import FetchFailed, check_url, fetch
 
-__all__ = ["Discovery", "Endpoints"]
+__all__ = ["ConfiguredEndpoints", "Discovery", "Endpoints", "Whereabouts"]
 
 _LIFETIME: Final = 600.0
 """Seconds after which what a provider says of itself is read again."""
@@ -19,6 +20,8 @@ _MAX_STALE: Final = 86_400.0
 _COOLDOWN: Final = 2.0
 """Seconds between two attempts."""
 _S256: Final = "S256"
+
+_log = logging.getLogger("wsauth")
 
 
 class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +42,34 @@ class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
     names_itself: bool = False
 
 
+class Whereabouts(Protocol):
+    """Say where a provider is reached."""
+
+    async def endpoints(self) -> Endpoints:
+        """Return its addresses.
+
+        Raises:
+            Refused: `unavailable`.
+        """
+
+    async def aclose(self) -> None:
+        """Stop whatever runs."""
+
+
+class ConfiguredEndpoints:
+    """Hold addresses that stand in the configuration."""
+
+    def __init__(self, found: Endpoints) -> None:
+        self._found = found
+
+    async def endpoints(self) -> Endpoints:
+        """Return them."""
+        return self._found
+
+    async def aclose(self) -> None:
+        """Do nothing."""
+
+
 class Discovery:
     """Read what a provider says of itself, and keep it.
 
@@ -52,8 +83,9 @@ class Discovery:
         self._clock = clock
         self._found: Endpoints | None = None
         self._read_at = float("-inf")
-        self._tried_at = float("-inf")
-        self._reading = asyncio.Lock()
+        self._next_try = float("-inf")
+        self._failure = ""
+        self._reading: asyncio.Task[None] | None = None
 
     async def endpoints(self) -> Endpoints:
         """Return where the provider is reached.
@@ -61,32 +93,39 @@ class Discovery:
         Raises:
             Refused: `unavailable`: it does not say, or says what must not be.
         """
-        if self._found is None or self._clock.now() >= self._read_at + _LIFETIME:
-            async with self._reading:
-                await self._read()
-        if self._found is None or self._clock.now() >= self._read_at + _MAX_STALE:
-            raise Refused("unavailable", f"{self._issuer} cannot be read, so nobody can sign in", retry_after=_COOLDOWN)
+        now = self._clock.now()
+        if now >= self._read_at + _LIFETIME and now >= self._next_try and self._reading is None:
+            self._reading = asyncio.ensure_future(self._read())
+        if self._found is None or now >= self._read_at + _MAX_STALE:
+            if self._reading is not None:
+                await asyncio.wait([self._reading])  # one who goes away must not take it from the others
+            if self._found is None or self._clock.now() >= self._read_at + _MAX_STALE:
+                raise Refused("unavailable", self._failure, retry_after=_COOLDOWN)
         return self._found
 
+    async def aclose(self) -> None:
+        """Read no more."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+
     async def _read(self) -> None:
-        now = self._clock.now()
-        if now < max(self._read_at + _LIFETIME if self._found else now, self._tried_at + _COOLDOWN):
-            return
-        self._tried_at = now
         url = self._issuer.removesuffix("/") + "/.well-known/openid-configuration"
         try:
             self._found = self._checked(url, await fetch(url))
+            self._read_at = self._clock.now()
         except (FetchFailed, ConfigurationError) as error:
-            if self._found is None:
-                raise Refused("unavailable", str(error), retry_after=_COOLDOWN) from None
-            return
-        self._read_at = now
+            self._failure = str(error)
+            _log.warning("nobody can sign in by %s: %s", self._issuer, error)
+        finally:
+            self._next_try = self._clock.now() + _COOLDOWN
+            self._reading = None
 
     def _checked(self, url: str, document: dict[str, Any]) -> Endpoints:
         if document.get("issuer") != self._issuer:
             raise FetchFailed(f"{url} names another issuer: `issuer` must be written exactly as it is there")
         methods = document.get("code_challenge_methods_supported")
-        if methods is not None and _S256 not in methods:
+        if methods is not None and not (isinstance(methods, list) and _S256 in methods):
             raise FetchFailed(f"{url}: no PKCE with S256 (RFC 7636), without which nobody signs in here")
         return Endpoints(
             authorization=self._url(document, "authorization_endpoint"),

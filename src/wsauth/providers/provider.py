@@ -2,12 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
-from types import NoneType
 from typing import Any, Final, Literal
 
 from wsauth.core.credentials import Credentials
 from wsauth.core.identity import Identity
 from wsauth.core.sign_in import check_id_token, with_query
+from wsauth.core.tokens.claims import check_required
 from wsauth.core.tokens.envelope import open_envelope
 from wsauth.core.tokens.rights import RoleMap, at, roles_in
 from wsauth.core.tokens.strict_json import load_object
@@ -15,12 +15,14 @@ from wsauth.errors import Refused
 from wsauth.interfaces.clock import Clock
 from wsauth.interfaces.provider import Said
 from wsauth.interfaces.verifier import Verifier
-from wsauth.providers.endpoints import Endpoints
+from wsauth.providers.endpoints import Whereabouts
 from wsauth.services.asking import Endpoint, client_authentication
 
 __all__ = ["CodeProvider"]
 
 _LONGEST_CODE: Final = 4096
+_LONGEST_SUBJECT: Final = 255
+"""Characters (OpenID Connect Core section 2)."""
 
 
 class CodeProvider:
@@ -29,7 +31,7 @@ class CodeProvider:
     Args:
         name: its entry of `[[issuers]]`.
         issuer: the identities' issuer.
-        endpoints: says where it is reached.
+        whereabouts: says where it is reached.
         id_tokens: judges its ID tokens; `None`: it has none, and its userinfo says who somebody is (OAuth 2).
         client_id: ours.
         client_secret: ours; empty: we have none.
@@ -38,6 +40,7 @@ class CodeProvider:
         subject_claim: whose value is the subject.
         roles_claim: whose value is the roles.
         roles: theirs to ours.
+        required_claims: what userinfo must say, where it says who somebody is; ID tokens are judged by `id_tokens`.
         recheck: seconds that one yes counts where there is a refresh token.
         clock: tells the time.
     """
@@ -47,7 +50,7 @@ class CodeProvider:
         *,
         name: str,
         issuer: str,
-        endpoints: Callable[[], Awaitable[Endpoints]],
+        whereabouts: Whereabouts,
         id_tokens: Verifier | None,
         client_id: str,
         client_secret: str,
@@ -56,13 +59,14 @@ class CodeProvider:
         subject_claim: str,
         roles_claim: str,
         roles: RoleMap,
+        required_claims: Mapping[str, Any],
         recheck: float,
         clock: Clock,
     ) -> None:
         self.name = name
         self.recheck = recheck
         self._issuer = issuer
-        self._endpoints = endpoints
+        self._whereabouts = whereabouts
         self._id_tokens = id_tokens
         self._client_id = client_id
         self._headers, self._form = client_authentication(client_auth, client_id, client_secret)
@@ -70,6 +74,7 @@ class CodeProvider:
         self._subject_claim = subject_claim
         self._roles_claim = roles_claim
         self._roles = roles
+        self._required = required_claims
         self._clock = clock
         self._asked: dict[str, Endpoint] = {}
 
@@ -82,7 +87,7 @@ class CodeProvider:
         Raises:
             Refused: `unavailable`.
         """
-        endpoints = await self._endpoints()
+        endpoints = await self._whereabouts.endpoints()
         asked = {
             "response_type": "code",
             "client_id": self._client_id,
@@ -103,7 +108,7 @@ class CodeProvider:
         """Return who an authorization response must name, and whether it must name anybody (RFC 9207)."""
         if self._id_tokens is None:
             return None, False
-        return self._issuer, (await self._endpoints()).names_itself
+        return self._issuer, (await self._whereabouts.endpoints()).names_itself
 
     async def redeem(self, code: str, *, redirect_uri: str, nonce: str, verifier: str) -> Said:
         """Return whom a code speaks of.
@@ -120,18 +125,28 @@ class CodeProvider:
             "code_verifier": verifier,
         }
         answer = await self._tokens(form, "token_invalid")
-        return await self._said(answer, nonce)
+        said = await (self._by_userinfo(answer) if self._id_tokens is None else self._identified(answer, nonce))
+        if len(said.whom.subject) > _LONGEST_SUBJECT:
+            raise Refused("token_invalid", f"{self.name}: a subject of over {_LONGEST_SUBJECT} characters")
+        return said
 
-    async def renew(self, refresh_token: str, whom: Identity) -> Said:
+    async def renew(self, refresh_token: str, whom: Identity, keep: Callable[[str], None]) -> Said:
         """Ask whether a login still stands.
+
+        Args:
+            refresh_token: as the provider gave it.
+            whom: of whom it has to speak.
+            keep: takes the next refresh token as soon as there is one, whatever becomes of the rest.
 
         Raises:
             Refused: `session_revoked`: it does not; or `unavailable`: nobody says.
         """
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         answer = await self._tokens(form, "session_revoked")
+        if _refresh_token(answer):
+            keep(_refresh_token(answer) or "")
         try:
-            said = await self._said(answer, None, whom)
+            said = await (self._identified(answer, None) if "id_token" in answer else self._renewed(answer, whom))
         except Refused as error:
             if error.code == "unavailable":
                 raise
@@ -142,12 +157,13 @@ class CodeProvider:
 
     async def logout_url(self, return_to: str) -> str | None:
         """Return where the browser may log out of the provider too, or `None`."""
-        url = (await self._endpoints()).end_session
+        url = (await self._whereabouts.endpoints()).end_session
         # No ID token as a hint: a URL is read by many.
         return with_query(url, client_id=self._client_id, post_logout_redirect_uri=return_to) if url else None
 
     async def aclose(self) -> None:
         """Ask no more."""
+        await self._whereabouts.aclose()
         for endpoint in self._asked.values():
             await endpoint.aclose()
         close: Callable[[], Awaitable[None]] | None = getattr(self._id_tokens, "aclose", None)
@@ -169,7 +185,7 @@ class CodeProvider:
         Raises:
             Refused: that, or `unavailable`.
         """
-        endpoint = self._endpoint((await self._endpoints()).token)
+        endpoint = self._endpoint((await self._whereabouts.endpoints()).token)
         status, body = await endpoint.ask("POST", self._headers, {**form, **self._form})
         try:
             answer = load_object(body)
@@ -183,24 +199,10 @@ class CodeProvider:
             raise endpoint.unusable(f"status {status}, {named}{_HINTS.get(str(named), '')}")
         return answer
 
-    async def _said(self, answer: Mapping[str, Any], nonce: str | None, whom: Identity | None = None) -> Said:
-        """Return what an answer of the token endpoint says; with a refresh it may say nothing about who it is."""
-        access_token, refresh_token = answer.get("access_token"), answer.get("refresh_token")
-        if not isinstance(refresh_token, str | NoneType) or not isinstance(access_token, str | NoneType):
-            raise Refused("token_invalid", f"{self.name} answered with tokens that are no text")
-        id_token = answer.get("id_token")
-        if self._id_tokens is None or (id_token is None and whom is not None):
-            claims = await self._claims(access_token, None)
-            if claims is None and whom is not None:
-                return Said(
-                    whom=whom,
-                    knows_roles=False,
-                    session_id=None,
-                    issued_at=self._clock.now(),
-                    refresh_token=refresh_token,
-                )
-            return self._of_claims(claims or {}, refresh_token)
-        identity = await self._identity(id_token, nonce, access_token)
+    async def _identified(self, answer: Mapping[str, Any], nonce: str | None) -> Said:
+        """Return what the ID token of an answer says; its roles may stand in the userinfo only."""
+        access_token = _access_token(answer)
+        identity = await self._identity(answer.get("id_token"), nonce, access_token)
         claims = identity.claims
         if self._roles and at(claims, self._roles_claim) is None:
             claims = await self._claims(access_token, claims.get("sub")) or claims
@@ -210,8 +212,39 @@ class CodeProvider:
             knows_roles=True,
             session_id=session_id if isinstance(session_id, str) and session_id else None,
             issued_at=float(identity.claims["iat"]),
-            refresh_token=refresh_token,
+            refresh_token=_refresh_token(answer),
         )
+
+    async def _by_userinfo(self, answer: Mapping[str, Any]) -> Said:
+        """Return what the userinfo endpoint says, where that is all there is."""
+        claims = await self._claims(_access_token(answer), None) or {}
+        check_required(claims, self._required)
+        subject = self._subject_in(claims)
+        if not subject:
+            raise Refused("token_invalid", f"{self.name} does not say who it is: no {self._subject_claim} in userinfo")
+        return self._told(Identity(subject, issuer=self._issuer), claims, answer)
+
+    async def _renewed(self, answer: Mapping[str, Any], whom: Identity) -> Said:
+        """Return what an answer without an ID token says of a login (OpenID Connect Core section 12.2)."""
+        if self._id_tokens is None:
+            return await self._by_userinfo(answer)
+        claims = await self._claims(_access_token(answer), None) or {}
+        subject = self._subject_in(claims)
+        return self._told(Identity(subject, issuer=self._issuer) if subject else whom, claims, answer)
+
+    def _told(self, whom: Identity, claims: Mapping[str, Any], answer: Mapping[str, Any]) -> Said:
+        return Said(
+            whom=whom.replace(roles=roles_in(claims, self._roles_claim, self._roles)),
+            knows_roles=self._id_tokens is None or at(claims, self._roles_claim) is not None,
+            session_id=None,
+            issued_at=self._clock.now(),
+            refresh_token=_refresh_token(answer),
+        )
+
+    def _subject_in(self, claims: Mapping[str, Any]) -> str:
+        """Return the subject that userinfo names; empty where it names none. An integer is written in decimal."""
+        subject = at(claims, self._subject_claim)
+        return str(subject) if type(subject) is int else subject if isinstance(subject, str) else ""
 
     async def _identity(self, id_token: object, nonce: str | None, access_token: str | None) -> Identity:
         if not isinstance(id_token, str) or self._id_tokens is None:
@@ -238,7 +271,7 @@ class CodeProvider:
         Raises:
             Refused: `token_invalid`: of nobody, or of another one; or `unavailable`.
         """
-        url = (await self._endpoints()).userinfo
+        url = (await self._whereabouts.endpoints()).userinfo
         if not url or access_token is None:
             return None
         endpoint = self._endpoint(url)
@@ -255,19 +288,15 @@ class CodeProvider:
             raise Refused("token_invalid", f"{self.name} answered with the claims of somebody else")
         return claims
 
-    def _of_claims(self, claims: Mapping[str, Any], refresh_token: str | None) -> Said:
-        subject = at(claims, self._subject_claim)
-        if type(subject) is int:
-            subject = str(subject)
-        if not isinstance(subject, str) or not subject:
-            raise Refused("token_invalid", f"{self.name} does not say who it is: no {self._subject_claim} in userinfo")
-        return Said(
-            whom=Identity(subject, issuer=self._issuer, roles=roles_in(claims, self._roles_claim, self._roles)),
-            knows_roles=True,
-            session_id=None,
-            issued_at=self._clock.now(),
-            refresh_token=refresh_token,
-        )
+
+def _access_token(answer: Mapping[str, Any]) -> str | None:
+    found = answer.get("access_token")
+    return found if isinstance(found, str) else None
+
+
+def _refresh_token(answer: Mapping[str, Any]) -> str | None:
+    found = answer.get("refresh_token")
+    return found if isinstance(found, str) and found else None
 
 
 _MISTAKES: Final = frozenset(

@@ -42,7 +42,7 @@ class Logins:
         for header in headers.getlist("cookie"):
             for _, value in cut_cookies(header, [name])[0]:
                 try:
-                    before = await self._sessions.of_cookie(value)
+                    before = await self._sessions.of_cookie(value, vouched=False)
                 except Refused:
                     continue
                 if before is not None:

@@ -96,9 +96,9 @@ class Problems:
         if isinstance(error, PasswordRejected):
             body["reasons"] = error.reasons
         self._tell(request, refusal)
-        if is_for_people(request):
-            return failed(request, body, refusal.http_status)
         sent = {name.decode(): value.decode() for name, value in refusal.headers()} | (headers or {})
+        if is_for_people(request):
+            return failed(request, body, refusal.http_status, sent)
         return Response(msgspec.json.encode(body), refusal.http_status, sent)
 
     def _tell(self, request: Request, refusal: Refusal) -> None:

@@ -131,7 +131,7 @@ class Endpoint:
                 status, body = await self._read(self._http, question)
         except TimeoutError:
             raise self._failed(f"no answer within {_TIME_LIMIT:g} s", probing) from None
-        except (httpx2.LocalProtocolError, httpx2.UnsupportedProtocol, httpx2.InvalidURL) as error:
+        except (httpx2.LocalProtocolError, httpx2.UnsupportedProtocol, httpx2.InvalidURL, UnicodeError) as error:
             raise self._unavailable(f"it cannot be asked so: {type(error).__name__}", 1.0) from None
         except (httpx2.HTTPError, OSError) as error:
             raise self._failed(type(error).__name__, probing) from None

@@ -139,7 +139,7 @@ class Sessions:
             agent: with which program.
 
         Raises:
-            Refused: `session_revoked`: the login was ended at once, or the account is disabled.
+            Refused: `session_revoked`: the login was ended meanwhile.
         """
         whom, token = said.whom, said.refresh_token
         session = self._new(
@@ -168,7 +168,7 @@ class Sessions:
             known = await self._sessions.sign_in(session, kept)
             logged_in = event(known)
             if known is None or logged_in is None:
-                raise Refused("session_revoked", f"the login of {whom} was ended at once, or their account is disabled")
+                raise Refused("session_revoked", f"the login of {whom} was ended while they signed in")
             self._bus.publish(logged_in)
         return known
 
@@ -299,7 +299,7 @@ class Sessions:
             raise Refused("session_revoked", "an old refresh token came back, so its session was ended")
         if done.known is None or done.known.session.kind != "tokens":
             raise Refused("session_revoked", "the session of the refresh token has ended")
-        return await self._vouched(done.known, now)
+        return await self._vouched(done.known)
 
     async def touch(self, session_id: str, generation: int) -> Known:
         """Begin the idle time of a cookie's session anew.
@@ -313,7 +313,7 @@ class Sessions:
         if known is None:
             raise Refused("session_revoked", "the session of the cookie has ended")
         self._known.pop(session_id, None)
-        return await self._vouched(known, now)
+        return await self._vouched(known)
 
     async def of(self, subject: str, issuer: str = OWN_ISSUER) -> Sequence[Session]:
         """Return somebody's live sessions, the newest first."""
@@ -323,11 +323,15 @@ class Sessions:
         """Return live sessions in the order of their ids."""
         return await self._sessions.page(after, limit, self.limits, self._clock.now())
 
-    async def of_cookie(self, value: str) -> Known | None:
+    async def of_cookie(self, value: str, *, vouched: bool = True) -> Known | None:
         """Return the live session that a cookie's value proves; `None` when it proves nothing.
 
+        Args:
+            value: of the cookie.
+            vouched: its provider, where it has one, has to vouch for it; not for those who only want to end it.
+
         Raises:
-            Refused: `session_revoked`: it has ended.
+            Refused: `session_revoked`: it has ended; or `unavailable`: its provider does not answer.
         """
         proof = read_proof(value, COOKIE_PREFIX)
         if proof is None or not self.is_ours(proof):
@@ -339,21 +343,21 @@ class Sessions:
             known = await self.find(proof.session_id)
         if known is None or known.session.kind != "cookie" or known.session.generation != proof.generation:
             raise Refused("session_revoked", "the session of the cookie has ended")
-        return await self._vouched(known, self._clock.now())
+        return await self._vouched(known) if vouched else known
 
     async def _vouch_first(self, session_id: str) -> None:
         """Ask the provider of a session, where there are any, so that the next lease can be a whole one."""
         held = await self.find(session_id) if self._vouching.providers else None
         if held is not None:
-            await self._vouched(held, self._clock.now() + self.limits.access)
+            await self._vouched(held, self.limits.access)
 
-    async def _vouched(self, known: Known, until: float) -> Known:
-        """Return a session for which its provider, where it has one, vouches until then.
+    async def _vouched(self, known: Known, ahead: float = 0.0) -> Known:
+        """Return a session for which its provider, where it has one, vouches so many seconds ahead.
 
         Raises:
             Refused: as `Vouching.ensured`.
         """
-        found = await self._vouching.ensured(known, until)
+        found = await self._vouching.ensured(known, ahead)
         if found is not known:
             self._known.pop(known.session.id, None)
         return found

@@ -17,6 +17,8 @@ __all__ = ["Transactions"]
 
 _MOST: Final = 3
 """Ways that one browser may be on at once, as in several tabs."""
+_LONGEST: Final = 3500
+"""Characters of their cookie: browsers keep 4,096 bytes with name and attributes."""
 _TAG: Final = 32
 _CODE_LASTS: Final = 60.0
 """Seconds in which a page fetches its tokens."""
@@ -54,7 +56,10 @@ class Transactions:
             cookie: that the browser has, of the ways it is on.
         """
         begun = Transaction(secrets.token_urlsafe(32), provider, self._clock.now() + LASTS, return_to, challenge)
-        return begun, self._written((*self._read(cookie), begun)[-_MOST:])
+        ways = (*self._read(cookie), begun)[-_MOST:]
+        while len(self._written(ways)) > _LONGEST and len(ways) > 1:
+            ways = ways[1:]
+        return begun, self._written(ways)
 
     def nonce(self, state: str) -> str:
         """Return the nonce of a way."""

@@ -1,7 +1,7 @@
 """Keep sessions honest that began at a provider: by its refresh token it is asked whether the login still stands."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from wsauth.core.identity import Identity
@@ -15,12 +15,16 @@ from wsauth.services.keyfile import KeyFile
 __all__ = ["Vouching"]
 
 _PURPOSE: Final = "refresh tokens of providers"
-_PATIENCE: Final = 10.0
+_TIME_LIMIT: Final = 15.0
+"""Seconds that a question may take, with all that belongs to it."""
+_PATIENCE: Final = _TIME_LIMIT + 5.0
 """Seconds for which whoever has taken a refresh token has it alone: a provider may end a login whose token comes twice
 (RFC 9700 section 4.14)."""
 _LOOKS: Final = 30
 _BETWEEN: Final = 0.2
 """How often another process's answer is looked for, and the seconds between."""
+_ENDING: Final = 3.0
+"""Seconds that questions under way have when the process ends."""
 
 
 class Vouching:
@@ -55,12 +59,12 @@ class Vouching:
         """Return the refresh token of a session as the store may keep it."""
         return self._key_file.wrap(_PURPOSE, session_id, refresh_token.encode())
 
-    async def ensured(self, known: Known, until: float) -> Known:
-        """Return a session that its provider vouches for beyond then; for a shorter time while nobody answers.
+    async def ensured(self, known: Known, ahead: float = 0.0) -> Known:
+        """Return a session that its provider vouches for.
 
         Args:
             known: the session.
-            until: seconds since the epoch.
+            ahead: for how many seconds more it has to; half a `recheck` at most, and less while nobody answers.
 
         Raises:
             Refused: `session_revoked`: the provider says no, or is configured no more; or `unavailable`: it does not
@@ -72,7 +76,8 @@ class Vouching:
         provider = self.providers.get(session.provider)
         if provider is None:
             raise Refused("session_revoked", f"the session began at {session.provider}, which is configured no more")
-        if session.vouched_until is None or session.vouched_until > until:
+        now = self._clock.now()
+        if session.vouched_until is None or session.vouched_until > now + min(ahead, provider.recheck / 2):
             return known
         try:
             return await self._asked_once(known, provider)
@@ -82,8 +87,10 @@ class Vouching:
             return known
 
     async def aclose(self) -> None:
-        """Ask no more."""
+        """Ask no more; what was asked is waited for, since the answer brings the only token that is still good."""
         tasks = list(self._asking.values())
+        if tasks:
+            await asyncio.wait(tasks, timeout=_ENDING)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -112,22 +119,32 @@ class Vouching:
         found = await self._again(known)
         if found.session.vouched_until != session.vouched_until:  # another process has asked
             return found
-        blob = await self._sessions.ask(session.id, self._clock.now(), _PATIENCE)
+        began = self._clock.now()
+        blob = await self._sessions.ask(session.id, began, _PATIENCE)
         if blob is None:
             return await self._answer_of_another(known)
         token = self._key_file.unwrap(_PURPOSE, session.id, blob).decode()
+
+        def keep(following: str) -> None:
+            nonlocal blob
+            blob = self.wrapped(session.id, following)
+
+        async def vouch(until: float, roles: Sequence[str] | None) -> bool:
+            return await self._sessions.vouch(session, until, blob or b"", roles, asked_at=began)
+
         try:
-            said = await provider.renew(token, Identity(session.subject, issuer=session.issuer))
+            async with asyncio.timeout(_TIME_LIMIT):
+                said = await provider.renew(token, Identity(session.subject, issuer=session.issuer), keep)
+        except TimeoutError:
+            await vouch(session.vouched_until or began, None)
+            raise Refused("unavailable", f"{provider.name} takes over {_TIME_LIMIT:g} s", retry_after=1) from None
         except Refused as error:
             if error.code == "session_revoked":
                 await self.end(session.id)
-            elif session.vouched_until is not None:
-                await self._sessions.vouch(session, session.vouched_until, blob, None)
+            else:
+                await vouch(session.vouched_until or began, None)
             raise
-        until = self._clock.now() + provider.recheck
-        next_token = self.wrapped(session.id, said.refresh_token or token)
-        roles = said.whom.roles if said.knows_roles else None
-        if not await self._sessions.vouch(session, until, next_token, roles):
+        if not await vouch(self._clock.now() + provider.recheck, said.whom.roles if said.knows_roles else None):
             raise Refused("session_revoked", "the session ended while its provider was asked")
         return await self._again(known)
 

@@ -18,6 +18,12 @@ _CLAIMS: Final = {"subject": "sub", "roles": "roles", "permissions": "scope"}
 """What is read where in a token; an application's own backend answers in our words."""
 
 
+def _not_ours(value: str | bool) -> str | bool:
+    if value == OWN_ISSUER:
+        raise ValueError(f'"{OWN_ISSUER}" is the issuer of our own users')
+    return value
+
+
 def _text_or_off(value: Any) -> Any:
     """Take `false`, also as it comes by the environment, and no number in its place."""
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -62,6 +68,10 @@ def _role_map(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+_OAUTH: Final = frozenset(
+    {"name", "kind", "issuer", "subject_claim", "roles_claim", "roles", "required_claims", "sign_in"}
+)
+"""What is read where people only sign in, by OAuth 2 without discovery."""
 _COMMON: Final = frozenset(
     {"name", "kind", "issuer", "subject_claim", "roles_claim", "permissions_claim", "roles", "cookie", "max_ttl"}
 )
@@ -95,7 +105,7 @@ class Issuer(Table):
         "jwt: signed tokens. introspection: opaque tokens, about which their server is asked (RFC 7662). http: what "
         "your own backend takes, which is asked as nginx's auth_request would.",
     )
-    issuer: _Off = key(
+    issuer: Annotated[_Off, AfterValidator(_not_ours)] = key(
         "",
         "The exact iss. It must be written, but for http; false: it is not checked.",
         example="https://login.example.com",
@@ -150,7 +160,8 @@ class Issuer(Table):
     @property
     def unread(self) -> list[str]:
         """Return the keys that are written and that this kind does not read."""
-        plain, read = Issuer(kind=self.kind), _COMMON | _READ[self.kind] | (_SIGN_IN if self.signs_in else frozenset())
+        plain, read = Issuer(kind=self.kind), _COMMON | _READ[self.kind] if self.takes_tokens else _OAUTH
+        read |= _SIGN_IN if self.signs_in else frozenset()
         return [name for name, value in self if name not in read and value != getattr(plain, name)]
 
     @property

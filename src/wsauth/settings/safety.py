@@ -140,6 +140,7 @@ def _certificates(settings: Settings) -> Iterator[Problem]:
 
 def _issuers(settings: Settings) -> Iterator[Problem]:
     names: set[str] = set()
+    providers: set[str | bool] = set()
     for at, issuer in enumerate(settings.issuers):
         place: Place = ("issuers", at)
         if issuer.named in names:
@@ -152,6 +153,14 @@ def _issuers(settings: Settings) -> Iterator[Problem]:
                 yield Problem((*place, key), text)
         if issuer.kind == "jwt" and issuer.client_id and issuer.takes_tokens and not issuer.issuer:
             yield Problem((*place, "client_id"), f"{dotted(place)}.client_id needs an issuer that is checked: write it")
+        if issuer.signs_in and issuer.kind == "http":
+            text = f'{dotted(place)}.sign_in: kind "http" asks your own backend, where people sign in; remove it'
+            yield Problem((*place, "sign_in"), text)
+        if issuer.signs_in and (whose := issuer.issuer or issuer.named) in providers:
+            text = f"{dotted(place)}: people sign in with {whose} by another entry; write sign_in = false in one"
+            yield Problem((*place, "sign_in"), text)
+        elif issuer.signs_in:
+            providers.add(whose)
         for key in issuer.unread:
             text = f"{dotted((*place, key))} is not read where kind is {issuer.kind!r}, and protects nothing; remove it"
             yield Problem((*place, key), text)

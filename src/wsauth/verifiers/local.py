@@ -3,7 +3,7 @@
 from wsauth.core.cookies import PLAIN_COOKIE, SECURE_COOKIE
 from wsauth.core.credentials import Credentials
 from wsauth.core.identity import OWN_ISSUER, Identity
-from wsauth.core.users import User, demands
+from wsauth.core.users import UNVOUCHED, User, demands
 from wsauth.errors import Refused
 from wsauth.interfaces.verifier import MustWait
 from wsauth.services.sessions import Sessions, identity_of
@@ -77,12 +77,23 @@ class LocalVerifier:
     async def _of_cookie(self, credentials: Credentials) -> Identity | None:
         if credentials.cookie != self.cookie:
             return None
-        known = await self._sessions.of_cookie(credentials.secret)
+        silent = None
+        try:
+            known = await self._sessions.of_cookie(credentials.secret)
+        except Refused as error:
+            if error.code != "unavailable" or credentials.proof is None:
+                raise
+            # Whoever wants to log out may, also while their provider does not answer.
+            known, silent = await self._sessions.of_cookie(credentials.secret, vouched=False), error.as_value()
         if known is None:
             raise Refused("credentials_invalid", "the session cookie is none of ours")
         if credentials.proof is not None and not self._sessions.is_csrf_token(known.session.id, credentials.proof):
             raise Refused("csrf_failed", "a cookie came with a change but without its X-CSRF-Token")
-        return identity_of(known, self._sessions.limits)
+        identity = identity_of(known, self._sessions.limits)
+        if silent is None:
+            return identity
+        ends_at = self._sessions.limits.ends_at(known.session)
+        return identity.replace(expires_at=ends_at, claims={**identity.claims, UNVOUCHED: silent})
 
     async def _of_key(self, key: str) -> Identity:
         user = await self._users.of_key(key)

@@ -13,7 +13,7 @@ from wsauth.core.credentials import Credentials
 from wsauth.errors import Refused
 from wsauth.guard.issuers import verifiers_of
 from wsauth.guard.providers import providers_of
-from wsauth.providers.endpoints import Endpoints
+from wsauth.providers.endpoints import ConfiguredEndpoints, Endpoints
 from wsauth.providers.provider import CodeProvider
 from wsauth.services.keys.configured import keys_of_pem
 from wsauth.settings import Settings
@@ -52,13 +52,12 @@ def provider_of(name: str) -> CodeProvider:
 def answering(provider: CodeProvider, vector: dict[str, Any], **changes: Any) -> CodeProvider:
     """Have the provider answer with the vector's tokens and claims."""
 
-    async def endpoints() -> Endpoints:
-        return Endpoints(authorization="https://a", token="https://t", userinfo="https://u")
-
     said = {"access_token": "opaque", "token_type": "Bearer"}
     if "id_token" in vector:
         said["id_token"] = signed(vector["id_token"] | changes, "RS256", key=private_key("RS256"), **vector["header"])
-    provider._endpoints = endpoints
+    provider._whereabouts = ConfiguredEndpoints(
+        Endpoints(authorization="https://a", token="https://t", userinfo="https://u")
+    )
     provider._asked = {"https://t": Answering(said), "https://u": Answering(vector.get("userinfo", {}))}  # type: ignore[dict-item]  # as far as it is asked
     return provider
 

@@ -1,7 +1,8 @@
 """Sessions that began at a provider: it is asked again, by one process at a time, and its no ends them."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ class Scripted:
         tokens: the refresh tokens that it was asked with.
         gate: has to be set before it answers.
         asked: is set once it was asked.
+        rotates: a token comes with each answer, also where the rest of it fails.
     """
 
     name, recheck = "idp", RECHECK
@@ -35,15 +37,18 @@ class Scripted:
     def __init__(self) -> None:
         self.answer: Identity | Refused = ALICE
         self.tokens: list[str] = []
+        self.rotates = True
         self.gate = asyncio.Event()
         self.gate.set()
         self.asked = asyncio.Event()
 
-    async def renew(self, refresh_token: str, whom: Identity) -> Said:
+    async def renew(self, refresh_token: str, whom: Identity, keep: Callable[[str], None]) -> Said:
         """Answer."""
         self.tokens.append(refresh_token)
         self.asked.set()
         await self.gate.wait()
+        if self.rotates:
+            keep(f"token {len(self.tokens)}")
         if isinstance(self.answer, Refused):
             raise self.answer.as_value()
         return self.said(f"token {len(self.tokens)}")
@@ -87,15 +92,17 @@ async def refreshed(it: Ground, known: Known) -> Known:
 
 
 async def test_a_session_stands_on_the_last_yes(it: Ground, idp: Scripted) -> None:
-    """Its leases end with that; the provider is asked when a whole lease would be longer, with the next token."""
+    """Its leases end with that; the provider is asked again when half of it is over, with the next token each time."""
     known = await signed_in(it, idp)
     assert known.session.vouched_until == it.clock.now() + RECHECK
     assert identity_of(known, LIMITS).expires_at == it.clock.now() + RECHECK
-    it.clock.advance(RECHECK - LIMITS.access - 1)
+    for _ in range(20):
+        known = await refreshed(it, known)
+    it.clock.advance(RECHECK / 2 - 1)
     known = await refreshed(it, known)
     assert idp.tokens == []
     for number in range(3):
-        it.clock.advance(200)
+        it.clock.advance(RECHECK / 2)
         known = await refreshed(it, known)
         assert idp.tokens[-1] == f"token {number}"
         assert known.session.vouched_until == it.clock.now() + RECHECK
@@ -115,7 +122,7 @@ async def test_a_no_ends_the_session(it: Ground, idp: Scripted) -> None:
 async def test_no_answer_shortens_the_lease_and_then_refuses(it: Ground, idp: Scripted) -> None:
     """While the last yes counts, a refresh is good up to its end; then it waits, its token unused."""
     known = await signed_in(it, idp)
-    idp.answer = Refused("unavailable", "down")
+    idp.answer, idp.rotates = Refused("unavailable", "down"), False
     it.clock.advance(300)
     known = await refreshed(it, known)
     assert LIMITS.stands_until(known.session) == it.clock.now() + 100
@@ -178,6 +185,67 @@ async def test_two_processes_ask_once(it: Ground, idp: Scripted, tmp_path: Path)
         assert await second is not None
         assert (idp.tokens, beside.tokens) == (["token 0"], [])
         assert await there.sessions.of_cookie(cookie) is not None
+
+
+async def test_the_next_token_is_kept_whatever_becomes_of_the_rest(it: Ground, idp: Scripted) -> None:
+    """The provider has given another token, and then its userinfo fails: the used one is never sent again."""
+    known = await signed_in(it, idp)
+    it.clock.advance(300)
+    idp.answer = Refused("unavailable", "the userinfo endpoint is down")
+    known = await refreshed(it, known)
+    idp.answer = ALICE
+    await refreshed(it, known)
+    assert idp.tokens == ["token 0", "token 1"]
+
+
+async def test_the_end_waits_for_what_was_asked(it: Ground, idp: Scripted) -> None:
+    """A process that stops takes the answer first, so that the next one has the token that is good."""
+    known = await it.sessions.sign_in(idp.said("token 0"), "cookie", idp, seen=0)  # type: ignore[arg-type]  # as above
+    it.clock.advance(RECHECK)
+    idp.gate.clear()
+    asking = asyncio.ensure_future(it.sessions.of_cookie(it.sessions.cookie(known.session)))
+    await asyncio.wait_for(idp.asked.wait(), 10)
+    ending = asyncio.ensure_future(it.sessions._vouching.aclose())
+    await asyncio.sleep(0)
+    idp.gate.set()
+    await ending
+    assert await asking is not None
+    blob = await it.store.sessions.ask(known.session.id, it.clock.now(), 10.0)
+    assert it.key_file.unwrap("refresh tokens of providers", known.session.id, blob or b"") == b"token 1"
+
+
+async def test_who_is_late_overwrites_nothing(it: Ground, idp: Scripted, tmp_path: Path) -> None:
+    """A question hangs for so long that another process asks: what that one was told stays."""
+    known = await it.sessions.sign_in(idp.said("token 0"), "cookie", idp, seen=0)  # type: ignore[arg-type]  # as above
+    cookie = it.sessions.cookie(known.session)
+    async with ground(tmp_path, it.clock) as there:
+        beside = Scripted()
+        beside.tokens.append("so that its next token has another number")
+        with_provider(there, beside)
+        it.clock.advance(RECHECK)
+        idp.gate.clear()
+        late = asyncio.ensure_future(it.sessions.of_cookie(cookie))
+        await asyncio.wait_for(idp.asked.wait(), 10)
+        it.clock.advance(21)
+        assert await there.sessions.of_cookie(cookie) is not None
+        idp.answer = Refused("unavailable", "it hung up")
+        idp.gate.set()
+        with suppress(Refused):
+            await late
+        found = await there.store.sessions.find(known.session.id, LIMITS, it.clock.now())
+        assert found is not None
+        assert found.session.vouched_until == it.clock.now() + RECHECK
+        blob = await there.store.sessions.ask(known.session.id, it.clock.now(), 10.0)
+        assert there.key_file.unwrap("refresh tokens of providers", known.session.id, blob or b"") == b"token 2"
+
+
+async def test_who_only_wants_out_need_not_be_vouched_for(it: Ground, idp: Scripted) -> None:
+    """A cookie can be proved without the provider, to log out or to be replaced by another login."""
+    known = await it.sessions.sign_in(idp.said("token 0"), "cookie", idp, seen=0)  # type: ignore[arg-type]  # as above
+    cookie = it.sessions.cookie(known.session)
+    it.clock.advance(RECHECK)
+    idp.answer = Refused("unavailable", "down")
+    assert await it.sessions.of_cookie(cookie, vouched=False) is not None
 
 
 async def test_without_a_refresh_token_nobody_is_asked(it: Ground, idp: Scripted) -> None:

@@ -14,7 +14,7 @@ from wsauth.core.tokens.envelope import Envelope, shown
 from wsauth.core.tokens.rights import RoleMap, at, permissions_in, roles_in
 from wsauth.errors import Refused
 
-__all__ = ["Expectations", "identify", "identify_answer"]
+__all__ = ["Expectations", "check_required", "identify", "identify_answer"]
 
 _LATEST: Final = 253402300800  # the year 10000; a time in milliseconds is beyond it
 _CLIENTS: Final = ("client_id", "cid", "azp")
@@ -78,7 +78,7 @@ def identify_answer(claims: Mapping[str, Any], expected: Expectations, now: floa
 def _identity(claims: Mapping[str, Any], expected: Expectations, now: float) -> Identity:
     _check_bound(claims, expected)
     _check_parties(claims, expected)
-    _check_required(claims, expected.required_claims)
+    check_required(claims, expected.required_claims)
     subject = at(claims, expected.subject_claim)
     if not isinstance(subject, str) or not subject:
         raise _invalid(f"the token's {expected.subject_claim} is not a text, or empty")
@@ -130,12 +130,17 @@ def _check_parties(claims: Mapping[str, Any], expected: Expectations) -> None:
         raise _invalid("the token is for another audience")
 
 
-def _check_required(claims: Mapping[str, Any], required: Mapping[str, Any]) -> None:
+def check_required(claims: Mapping[str, Any], required: Mapping[str, Any]) -> None:
+    """Go on only if each claim, or what a dotted path leads to, has its value, or one of several.
+
+    Raises:
+        Refused: `token_invalid`.
+    """
     for path, wanted in required.items():
         value = at(claims, path)
         choices = wanted if isinstance(wanted, list | tuple) else (wanted,)
         if not any(type(value) is type(choice) and value == choice for choice in choices):
-            raise _invalid(f"the token's {path} is not what required_claims asks for")
+            raise _invalid(f"the {path} is not what required_claims asks for")
 
 
 def _check_time(claims: Mapping[str, Any], expected: Expectations, now: float) -> float | None:

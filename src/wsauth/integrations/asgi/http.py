@@ -29,7 +29,7 @@ class Request:
         identity: who; nobody without good credentials.
         permissions: what they may do.
         refused: why presented credentials were not good, or that there were none.
-        changing: somebody who may choose another password, and nothing else until then.
+        changing: somebody who may choose another password, or log out, and nothing else until then.
     """
 
     __slots__ = ("changing", "identity", "permissions", "refused")

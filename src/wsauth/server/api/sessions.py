@@ -69,7 +69,7 @@ class _Mine:
     async def list(self, me: Identity) -> dict[str, Any]:
         plane = self._plane
         limits = plane.local.limits
-        sessions = await plane.local.sessions.of(me.subject, me.issuer)
+        sessions = await plane.local.sessions.of(me.subject, me.issuer) if is_ours(me) else ()
         listed = await plane.guard.backend.orders.list(limit=_CONNECTIONS, key=me.key)
         known = {session.id for session in sessions}
         items = [

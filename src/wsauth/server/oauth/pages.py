@@ -21,16 +21,17 @@ def is_for_people(request: Request) -> bool:
     return request.method == "GET" and "text/html" in accepted and _PLACES.fullmatch(request.url.path) is not None
 
 
-def failed(request: Request, problem: Mapping[str, Any], status: int) -> Response:
-    """Return the page of a problem (RFC 9457)."""
+def failed(request: Request, problem: Mapping[str, Any], status: int, headers: Mapping[str, str]) -> Response:
+    """Return the page of a problem (RFC 9457); `request.state.again` is where another attempt begins."""
     found = _PLACES.fullmatch(request.url.path)
     name = "" if found is None else found[1]
     page = _HTML.format(
         detail=escape(_sentence(str(problem["detail"]))),
         id=escape(str(problem["id"])),
-        again=escape(f"/auth/oauth/{name}/start"),
+        again=escape(getattr(request.state, "again", f"/auth/oauth/{name}/start")),
     )
-    return HTMLResponse(page, status, headers=dict(HEADERS))
+    kept = {name: value for name, value in headers.items() if name.lower() == "retry-after"}
+    return HTMLResponse(page, status, headers={**HEADERS, **kept})
 
 
 def _sentence(text: str) -> str:

@@ -1,6 +1,7 @@
 """`/auth/oauth/{name}/…`: sign in with a provider, by the authorization code flow with PKCE (RFC 6749, RFC 9700)."""
 
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
@@ -8,7 +9,8 @@ from pydantic import Field
 
 from wsauth.core.cookies import cut_cookies, sign_ins_of
 from wsauth.core.credentials import Credentials
-from wsauth.core.sign_in import challenge_of, check_answer, is_challenge, is_good_return, with_query
+from wsauth.core.sign_in import Transaction, challenge_of, check_answer, is_challenge, is_good_return, with_query
+from wsauth.core.urls import is_loopback
 from wsauth.errors import Refused
 from wsauth.interfaces.provider import Provider
 from wsauth.server.answers import LoggedIn
@@ -73,6 +75,9 @@ class _SignIns:
         plane.check_granting()
         plane.check_address(request)
         query = _query(request)
+        request.state.again = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        if self._is_elsewhere(request):
+            return _redirect(plane.absolute(request.state.again))
         return_to, challenge = query.get("return_to", "/"), query.get("code_challenge", "")
         if not is_good_return(return_to, plane.guard.origins):
             raise Unfit(400, "return_to: a path of ours, or a URL on an allowed origin, of at most 512 characters")
@@ -99,6 +104,7 @@ class _SignIns:
         seen = await plane.guard.backend.feed.newest()
         try:
             transaction, cookie = await self._transactions.end(query.get("state", ""), name, self._cookie(request))
+            request.state.again = self._again(name, transaction)
             issuer, must_name = await provider.issuer_of_answers()
             code = check_answer(query, issuer, must_name=must_name)
             said = await provider.redeem(
@@ -108,9 +114,8 @@ class _SignIns:
                 verifier=self._transactions.verifier(transaction.state),
             )
         except Refused as error:
-            presented = Credentials("token", f"sign-in {query.get('state', '')}", source="message")
-            told = await plane.guard.throttling.failed_late(address, presented, error)
-            raise Unfit(400, error.reason) if told.code == "token_invalid" else told from None
+            # Not counted: nobody guesses a state, and any page can send its visitors here.
+            raise Unfit(400, error.reason) if error.code == "token_invalid" else error.as_value() from None
         known = await plane.local.sessions.sign_in(
             said,
             "tokens" if transaction.challenge else "cookie",
@@ -143,6 +148,18 @@ class _SignIns:
         if known is None or known.session.provider != name:
             raise Refused("session_revoked", "the session of the code has ended")
         return self._answers.with_tokens(known)
+
+    def _again(self, name: str, transaction: Transaction) -> str:
+        """Return where somebody who came back in vain begins again: a page that fetches tokens has to do it itself."""
+        if transaction.challenge:
+            return transaction.return_to
+        return with_query(f"/auth/oauth/{name}/start", return_to=transaction.return_to)
+
+    def _is_elsewhere(self, request: Request) -> bool:
+        """Tell whether a browser calls this machine by another name than the callback will: it would have no cookie."""
+        here = request.headers.get("host", "")
+        public = urlsplit(self._plane.absolute("/")).netloc
+        return here != public and is_loopback(f"http://{here}") and is_loopback(f"http://{public}")
 
     def _provider(self, name: str) -> Provider:
         provider = self._plane.local.providers.get(name)

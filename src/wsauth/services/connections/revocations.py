@@ -9,7 +9,7 @@ from math import inf
 import msgspec
 
 from wsauth.core.feed import Row, UserState
-from wsauth.core.identity import Identity, account_of, is_ours
+from wsauth.core.identity import Identity, account_of, is_ours, token_issuer
 from wsauth.errors import Refused
 
 __all__ = ["Revocations"]
@@ -69,7 +69,7 @@ class Revocations:
             return None
         if identity.session_id is not None and identity.session_id in self._sessions:
             return Refused("session_revoked", f"the session of {identity} was revoked")
-        if identity.token_id is not None and (identity.issuer, identity.token_id) in self._tokens:
+        if identity.token_id is not None and (token_issuer(identity), identity.token_id) in self._tokens:
             return Refused("token_revoked", f"the token of {identity} was revoked")
         epoch = identity.claims.get("epoch") if is_ours(identity) else None
         if epoch is not None:

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
-from wsauth.core.feed import NewRow, pair_key
-from wsauth.core.identity import OWN_ISSUER
+from wsauth.core.feed import NewRow, RowKind, pair_key
+from wsauth.core.identity import OWN_ISSUER, account_of
 from wsauth.core.sessions import Limits, Session, SignIn
 from wsauth.core.users import User
 from wsauth.interfaces.sessions import Known, Refreshed
@@ -54,20 +54,22 @@ _OPEN: Final = """
 # Whatever was told since the provider was asked may be about the login that it answered with.
 _TOLD_SINCE: Final = """
     SELECT kind, value FROM feed
-    WHERE seq > :seen AND (kind = 'all' OR kind = 'subject' AND key = :pair OR kind = 'session' AND key = :sid)
+    WHERE seq > :seen AND (kind = 'all' OR kind = 'subject' AND key = :pair OR kind = 'session' AND key = :sid
+        OR kind = 'user' AND key = :account)
 """
 _OF_PROVIDER: Final = """
     SELECT sessions.id FROM sessions JOIN users ON users.username = sessions.subject
-    WHERE users.issuer = :issuer AND sessions.provider <> ''
-        AND (sessions.provider_session = :sid OR users.foreign_subject = :subject AND sessions.issued_at <= :until)
+    WHERE sessions.provider_session = :sid AND users.issuer = :issuer
 """
+_ISSUED_BEFORE: Final = "SELECT id FROM sessions WHERE subject = :account AND issued_at <= :until"
 _ASK: Final = """
     UPDATE sessions SET asked_at = :now
     WHERE id = :id AND refresh_token IS NOT NULL AND coalesce(asked_at, 0) <= :now - :patience
     RETURNING refresh_token
 """
 _VOUCH: Final = """
-    UPDATE sessions SET vouched_until = :until, refresh_token = :refresh_token, asked_at = NULL WHERE id = :id
+    UPDATE sessions SET vouched_until = :until, refresh_token = :refresh_token, asked_at = NULL
+    WHERE id = :id AND asked_at = :asked_at
 """
 _ROTATE: Final = f"""
     UPDATE sessions SET generation = :generation + 1, generation_at = :now, refreshed_at = :refreshed_at
@@ -135,16 +137,16 @@ class SQLSessions:
         record = await self._engine.write(lambda transaction: transaction.one(_ASK, values))
         return None if record is None else bytes(record[0])
 
-    async def vouch(self, session: Session, until: float, refresh_token: bytes, roles: Sequence[str] | None) -> bool:
-        """Note that the provider said yes, and what it says of the roles; tells whether there is the session."""
-        values = {"id": session.id, "until": until, "refresh_token": refresh_token}
+    async def vouch(
+        self, session: Session, until: float, refresh_token: bytes, roles: Sequence[str] | None, *, asked_at: float
+    ) -> bool:
+        """Note until when the provider vouches, and what it says of the roles; tells whether there is the session."""
+        values = {"id": session.id, "until": until, "refresh_token": refresh_token, "asked_at": asked_at}
 
         def work(transaction: Transaction) -> bool:
-            if not transaction.run(_VOUCH, values):
-                return False
-            if roles is not None:
+            if transaction.run(_VOUCH, values) and roles is not None:
                 account_for(transaction, _account_of(session, roles))
-            return True
+            return transaction.one("SELECT 1 FROM sessions WHERE id = :id", values) is not None
 
         return await self._engine.write(work)
 
@@ -160,10 +162,11 @@ class SQLSessions:
             subject: all logins of a subject up to `until`; or `None`.
             until: seconds since the epoch, by the provider's clock.
         """
-        values = {"issuer": issuer, "sid": session_id, "subject": subject, "until": until}
+        account = account_of(issuer, subject or "")
+        values = {"issuer": issuer, "sid": session_id, "account": account, "until": until}
 
         def work(transaction: Transaction) -> None:
-            for record in transaction.all(_OF_PROVIDER, values):
+            for record in transaction.all(_OF_PROVIDER if session_id is not None else _ISSUED_BEFORE, values):
                 transaction.run("DELETE FROM sessions WHERE id = :id", {"id": record[0]})
                 _tell(transaction, record[0], row.order)
             write_row(transaction, row, time_of(transaction))
@@ -271,13 +274,24 @@ def _account_of(session: Session, roles: Sequence[str]) -> User:
 
 
 def _sign_in(transaction: Transaction, session: Session, said: SignIn) -> Known | None:
+    since = {
+        "seen": said.seen,
+        "pair": pair_key(session.issuer, session.subject),
+        "sid": said.session_id,
+        "account": session.account,
+    }
+    if any(_ends(kind, _decode_value(value), said) for kind, value in transaction.all(_TOLD_SINCE, since)):
+        return None
     user = account_for(transaction, _account_of(session, said.roles))
-    since = {"seen": said.seen, "pair": pair_key(session.issuer, session.subject), "sid": said.session_id}
-    for kind, value in transaction.all(_TOLD_SINCE, since):
-        if kind != "subject" or said.issued_at <= _decode_value(value)["until"]:
-            return None
     opened = msgspec.structs.replace(session, epoch=user.epoch)
     return Known(opened, user) if transaction.run(_OPEN, _values(opened, said)) else None
+
+
+def _ends(kind: RowKind, value: Mapping[str, Any], said: SignIn) -> bool:
+    """Tell whether a row that was written since the provider was asked ends the login that it answered with."""
+    if kind == "subject":
+        return bool(said.issued_at <= value["until"])
+    return kind != "user" or not ("epoch" in value or "added" in value)
 
 
 def _find(transaction: Transaction, values: Mapping[str, Any]) -> Known | None:

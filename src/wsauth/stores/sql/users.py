@@ -1,7 +1,7 @@
 """The users' statements. Whatever ends a user's logins writes a row, and the row's number is their new epoch."""
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -153,14 +153,17 @@ class SQLUsers:
             return await self._end(username, {"disabled": 1}, order)
 
         def work(transaction: Transaction) -> User | None:
+            user = _find(transaction, username)
+            if user is None:
+                return None
             transaction.run("UPDATE users SET disabled = 0 WHERE folded = :folded", {"folded": fold(username)})
-            return _find(transaction, username)
+            return msgspec.structs.replace(user, disabled=False)
 
         return await self._engine.write(work)
 
     async def end_logins(self, username: str, *, order: str | None = None, before: NewRow | None = None) -> User | None:
         """End every session and token of an account, and write a row just before that says more."""
-        return await self._end(username, {}, order, before)
+        return await self._end(username, {}, order, before, find=_account)
 
     async def remove(self, username: str, *, order: str | None = None) -> bool:
         """Remove a user, which ends every login; tells whether there was one."""
@@ -176,10 +179,16 @@ class SQLUsers:
         return await self._engine.write(work)
 
     async def _end(
-        self, username: str, changes: Mapping[str, Any], order: str | None, before: NewRow | None = None
+        self,
+        username: str,
+        changes: Mapping[str, Any],
+        order: str | None,
+        before: NewRow | None = None,
+        *,
+        find: Callable[[Transaction, str], User | None] | None = None,
     ) -> User | None:
         def work(transaction: Transaction) -> User | None:
-            user = _account(transaction, username)
+            user = (find or _find)(transaction, username)
             if user is None:
                 return None
             if before is not None:
@@ -206,6 +215,8 @@ def _account(transaction: Transaction, username: str) -> User | None:
 
 def account_for(transaction: Transaction, user: User) -> User:
     """Return the account of another issuer's subject, added where it is new, with the roles that `user` has."""
+    if user.issuer == OWN_ISSUER:
+        raise ValueError("a user of ours is nobody else's account")
     known = _account(transaction, user.username)
     if known is None:
         return _add(transaction, user, None)
@@ -229,7 +240,7 @@ def _set_rights(
 def _add(transaction: Transaction, user: User, key_tag: bytes | None) -> User:
     if _find(transaction, user.username) is not None:
         raise Refused("conflict", f"there is a user {user.username!r}")
-    added = msgspec.structs.replace(user, epoch=_tell(transaction, user, {}))
+    added = msgspec.structs.replace(user, epoch=_tell(transaction, user, {"added": True}))
     transaction.run(
         _ADD,
         {
