@@ -19,8 +19,8 @@ from websockets.typing import Origin
 
 from tests.end_to_end import oidc
 from tests.end_to_end.administering import closed, control
+from tests.end_to_end.browser import FILES, tab
 from tests.end_to_end.browser import site as pages
-from tests.end_to_end.browser import tab
 from tests.issuing import provider
 from tests.leaks import secret
 from tests.wsauth_server import Serving, serving
@@ -454,3 +454,31 @@ async def test_in_a_browser(tmp_path: Path, node: Path, chromium_browser: Browse
             await expect(page.locator("h1")).to_have_text("Signing in failed")
             await page.click("a")
             await page.wait_for_selector('input[name="login"]')
+
+
+async def test_the_page_of_the_documentation_gets_its_tokens(
+    tmp_path: Path, node: Path, chromium_browser: Browser
+) -> None:
+    """The snippet of docs/how-to/sign-in.md, as it stands there, but for the names."""
+    text = (Path(__file__).parents[2] / "docs" / "how-to" / "sign-in.md").read_text()
+    found = re.search(r"```javascript\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    before, after = found[1].split("// At https://app.example.com/signed-in?code=…\n")
+    encode = after[after.index("function encode") :]
+    async with pages({"/": FILES["/"], "/signed-in": FILES["/"]}) as page_at, site(tmp_path, node, page=page_at) as it:
+
+        def hosts(script: str) -> str:
+            script = script.replace("https://chat.example.com", it.at.http).replace("/sso/", "/idp/")
+            return f"async () => {{ {script.replace('https://app.example.com', page_at)} }}"
+
+        context = await chromium_browser.new_context()
+        async with tab(context, page_at) as app:
+            await app.run(hosts(before + encode))
+            await app.page.fill('input[name="login"]', "alice")
+            await app.page.fill('input[name="password"]', "any")
+            await app.page.click('button[type="submit"]')
+            await app.page.click('button[type="submit"]')
+            await app.page.wait_for_url(f"{page_at}/signed-in?code=*")
+            token = await app.run(hosts(after.replace("function encode", "return access_token;\nfunction encode")))
+            assert (await called("GET", f"{it.at.http}/auth/me", token, None)).json()["subject"] == "alice"
+            assert "wsauth" not in {cookie["name"] for cookie in await context.cookies(it.at.http)}
