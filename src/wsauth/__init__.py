@@ -5,7 +5,7 @@ from importlib.metadata import version
 from wsauth.core.credentials import Credentials
 from wsauth.core.events import Closed, Connected, RightsChanged
 from wsauth.core.identity import Identity
-from wsauth.errors import ConfigurationError, PermissionDenied, Refused
+from wsauth.errors import ConfigurationError, PermissionDenied, Refused, StepUpRequired
 from wsauth.guard import Guard, Route
 from wsauth.interfaces.verifier import Verifier
 from wsauth.services.connections.connection import Connection
@@ -32,6 +32,7 @@ __all__ = [
     "Report",
     "RightsChanged",
     "Route",
+    "StepUpRequired",
     "Verifier",
     "__version__",
 ]

@@ -6,6 +6,7 @@
     ├── ConfigurationError      something was set up wrong; the text says what, where, and the mend
     ├── Refused                 a no, with a code of the refusal table
     │   └── PermissionDenied    the identity is known and lacks a permission
+    │       └── StepUpRequired  its login is too old or too weak
     ├── ProtocolError           the state machine was driven in an order its tables do not know
     └── ConnectionClosed        the application writes to a socket that wsauth has closed (an OSError, as ASGI asks)
 """
@@ -18,6 +19,7 @@ __all__ = [
     "PermissionDenied",
     "ProtocolError",
     "Refused",
+    "StepUpRequired",
     "WsauthError",
 ]
 
@@ -59,6 +61,19 @@ class PermissionDenied(Refused):
     def __init__(self, permission: str, reason: str = "") -> None:
         super().__init__("permission_denied", reason or f"the permission {permission!r} is required")
         self.permission = permission
+
+
+class StepUpRequired(PermissionDenied):
+    """Say that the login is too old or too weak for this; after another one it may be tried again.
+
+    Args:
+        needed: what would do, in the words of RFC 9470 section 3: `max_age=300`, `acr_values=gold`. Clients see it.
+    """
+
+    def __init__(self, needed: str) -> None:
+        super().__init__("", f"a login is needed with {needed}")
+        self.code = "step_up_required"
+        self.needed = needed
 
 
 class ProtocolError(WsauthError):

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 
 from tests.allowing import FREELY
 from tests.attacks.cast import AUDIENCE, COOKIE, ISSUER, ORIGIN, PASSWORDS, SECRET
-from wsauth import Connection, Guard, Identity, JWTVerifier, PasswordVerifier, Refused, Route
+from wsauth import Connection, Guard, Identity, JWTVerifier, PasswordVerifier, Refused, Route, StepUpRequired
 from wsauth.core import events
 from wsauth.core.credentials import Credentials
 from wsauth.integrations.asgi import WebSocketAuthMiddleware
@@ -120,6 +120,12 @@ async def _answer(text: str, me: Connection, scope: Scope, send: Send) -> None:
         text = json.dumps([me.allows(rest), rest in scope["auth"].scopes])
     elif word == "require":
         me.require(rest)
+    elif word == "sensitive":
+        try:
+            me.require_login(max_age="60s", acr=("2", "3"))
+        except StepUpRequired as no:
+            await me.refuse(no.code, no.needed)
+            return
     elif word == "wait":
         await asyncio.sleep(float(rest))
     elif word == "flood":

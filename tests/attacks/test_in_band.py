@@ -312,6 +312,31 @@ async def test_ib_25_a_weaker_credential_is_refused(target: Running, strong: Any
 
 
 @everywhere
+async def test_oa_30_what_is_not_said_of_a_login_is_the_least(target: Running) -> None:
+    """A sensitive message needs a recent and strong login: missing, old, lower and oddly written ones do not do.
+
+    The client is told what would; the connection stays, and after another login the same message is answered.
+    """
+    now = int(time.time())
+    weak: list[dict[str, Any]] = [
+        {}, {"auth_time": now}, {"acr": "2"}, {"auth_time": now - 61, "acr": "2"}, {"auth_time": now, "acr": "1"},
+        {"auth_time": now, "acr": ["2"]}, {"auth_time": now, "acr": 2}, {"auth_time": now, "amr": ["mfa"]},
+    ]  # fmt: skip
+    for claims in weak:
+        async with opened(target, **claims) as alice:
+            alice.send(frame("sensitive"))
+            refused = await alice.message("auth_refused")
+            assert (refused["code"], refused["message"]) == ("step_up_required", 1)
+            assert ("max_age=60" in refused["detail"]) is (claims.get("auth_time") != now)
+            assert ("acr_values=2 3" in refused["detail"]) is (claims.get("acr") != "2")
+            if claims.get("acr") not in (None, "1", "2"):
+                continue  # what is no text cannot be compared, so only a later login would do (IB-25)
+            alice.send(auth(token=token(auth_time=now, acr="3", amr=["mfa"], exp=now + 3600)))
+            await alice.message("auth_success")
+            assert await is_alice(alice, "sensitive")
+
+
+@everywhere
 async def test_ib_26_27_bad_renewals_are_counted_and_extend_nothing(target: Running) -> None:
     """Forged and expired tokens on an open connection cost attempts; the third ends it."""
     async with opened(target) as mallory:

@@ -301,6 +301,29 @@ async def test_keys_rotate_under_open_sockets(tmp_path: Path, idp: Provider) -> 
         assert (await control(socket))["type"] == "auth_success"
 
 
+async def test_the_real_provider_rotates_its_keys(tmp_path: Path, node: Path) -> None:
+    """It comes back with another key: the open socket goes on, a new token is taken within half a minute, and once it
+    was, the old one is refused."""
+    port = oidc.free_port()
+    async with AsyncExitStack() as stack:
+        async with oidc.running(node, port) as idp:
+            config = f'{CONFIG}\n[[issuers]]\nissuer = "{idp.issuer}"\naudience = "{oidc.SIGNED}"\n'
+            at = await stack.enter_async_context(serving(tmp_path, config=config))
+            old = await idp.token("alice", oidc.SIGNED)
+            socket, _ = await opened(stack, at, old)
+        async with oidc.running(node, port) as idp:
+            new = await idp.token("alice", oidc.SIGNED)
+
+            async def status(token: str) -> int:
+                return (await called("GET", f"{at.http}/auth/me", token, None)).status_code
+
+            async with asyncio.timeout(60):
+                while await status(new) != 200:  # noqa: ASYNC110  another process waits for half a minute to be over
+                    await asyncio.sleep(1)
+            assert await status(old) == 401
+            assert await echoes(socket)
+
+
 # Their log-out is ours.
 
 LOGOUT = "http://schemas.openid.net/event/backchannel-logout"

@@ -5,6 +5,7 @@
 // "staff"), and null that
 // there is no such person any more.
 import { createServer } from "node:http";
+import { generateKeyPairSync, randomUUID } from "node:crypto";
 import Provider from "oidc-provider";
 
 const port = Number(process.argv[2]);
@@ -12,6 +13,9 @@ const issuer = `http://127.0.0.1:${port}`;
 const logouts = process.argv[3];
 const relying = process.argv[4];
 const roles = new Map();
+// Another one at each start.
+const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+const key = { ...privateKey.export({ format: "jwk" }), kid: randomUUID(), alg: "RS256", use: "sig" };
 
 const provider = new Provider(issuer, {
   clients: [
@@ -51,6 +55,7 @@ const provider = new Provider(issuer, {
     },
   ],
   cookies: { keys: ["a key for the tests"] },
+  jwks: { keys: [key] },
   // Its own fetch reaches no loopback address.
   fetch: (url, options) => {
     delete options.dispatcher;

@@ -51,6 +51,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         agent: with which program, shortened.
         provider: the entry of `[[issuers]]` by which the person signed in; empty for a user of ours.
         vouched_until: until when the provider's last yes counts; `None` where nobody is asked.
+        auth_time: when the person proved to the provider who they are, as it says; `None` where it does not.
+        acr: how strongly, in its words; empty where it does not say.
     """
 
     id: str
@@ -66,6 +68,13 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     agent: str = ""
     provider: str = ""
     vouched_until: float | None = None
+    auth_time: float | None = None
+    acr: str = ""
+
+    @property
+    def proved_at(self) -> float | None:
+        """Return when the person proved who they are, or `None` where nobody says."""
+        return self.auth_time if self.provider else self.created_at
 
     @property
     def account(self) -> str:

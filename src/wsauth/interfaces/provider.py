@@ -19,6 +19,8 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
         session_id: the login there (`sid`), or `None`.
         issued_at: when it said so, in seconds since the epoch, by its own clock.
         refresh_token: what asks it again, or `None`.
+        auth_time: when the person proved to it who they are, in seconds since the epoch, or `None`.
+        acr: how strongly, in its words; empty where it does not say.
     """
 
     whom: Identity
@@ -26,6 +28,8 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str | None
     issued_at: float
     refresh_token: str | None
+    auth_time: float | None = None
+    acr: str = ""
 
     def __repr__(self) -> str:
         return f"Said({self.whom!r})"

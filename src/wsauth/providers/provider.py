@@ -206,12 +206,14 @@ class CodeProvider:
         claims = identity.claims
         if self._roles and at(claims, self._roles_claim) is None:
             claims = await self._claims(access_token, claims.get("sub")) or claims
-        session_id = identity.claims.get("sid")
+        session_id, acr = identity.claims.get("sid"), identity.claims.get("acr")
         return Said(
             whom=identity.replace(roles=roles_in(claims, self._roles_claim, self._roles)),
             knows_roles=True,
             session_id=session_id if isinstance(session_id, str) and session_id else None,
             issued_at=float(identity.claims["iat"]),
+            auth_time=identity.auth_time,
+            acr=acr if isinstance(acr, str) else "",
             refresh_token=_refresh_token(answer),
         )
 

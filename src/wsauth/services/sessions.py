@@ -150,6 +150,8 @@ class Sessions:
             agent=agent,
             provider=provider.name,
             vouched_until=None if token is None else self._clock.now() + provider.recheck,
+            auth_time=said.auth_time,
+            acr=said.acr,
         )
         kept = SignIn(
             roles=whom.roles,
@@ -494,6 +496,7 @@ def identity_of(known: Known, limits: Limits) -> Identity:
         "epoch": user.epoch,
         "kind": session.kind,
         "generation": session.generation,
+        **({"acr": session.acr} if session.acr else {}),
         **demands(user),
     }
     return Identity(
@@ -503,6 +506,6 @@ def identity_of(known: Known, limits: Limits) -> Identity:
         grants=user.grants,
         expires_at=limits.stands_until(session),
         session_id=session.id,
-        auth_time=session.created_at,
+        auth_time=session.proved_at,
         claims=claims if user.issuer == OWN_ISSUER else {**claims, ACCOUNT: True},
     )

@@ -41,6 +41,7 @@ class _Claims(msgspec.Struct, kw_only=True, omit_defaults=True):
     sid: str | None = None
     epoch: int | None = None
     auth_time: float | None = None
+    acr: str = ""
     fixed: bool = False
     must_change: bool = False
     idp: str = ""
@@ -86,7 +87,8 @@ class AccessTokens:
             grants=user.grants,
             sid=session.id,
             epoch=user.epoch,
-            auth_time=session.created_at,
+            auth_time=session.proved_at,
+            acr=session.acr,
             must_change=user.must_change,
             idp="" if user.issuer == OWN_ISSUER else user.issuer,
             idp_sub=user.foreign_subject,
@@ -182,6 +184,8 @@ def _identity(claims: _Claims) -> Identity:
         extra["fixed"] = True
     if claims.must_change:
         extra["must_change"] = True
+    if claims.acr:
+        extra["acr"] = claims.acr
     if claims.idp:
         extra[ACCOUNT] = True
     return Identity(

@@ -1,11 +1,11 @@
 """One connection: what applications see of it, and the runner of its machine."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from wsauth.core import events
+from wsauth.core import events, units
 from wsauth.core.credentials import Credentials
 from wsauth.core.identity import NOBODY, Identity
 from wsauth.core.permissions import Permissions
@@ -14,6 +14,7 @@ from wsauth.core.protocol.commands import Command, Message, Verify
 from wsauth.core.protocol.machine import Machine
 from wsauth.core.protocol.states import State
 from wsauth.core.refusals import TABLE
+from wsauth.core.step_up import check_login
 from wsauth.core.users import required_change
 from wsauth.errors import ConfigurationError, PermissionDenied, Refused
 from wsauth.interfaces.transport import Transport
@@ -111,6 +112,20 @@ class Connection:
         """
         if not self.allows(permission):
             raise PermissionDenied(permission)
+
+    def require_login(self, *, max_age: str | float | None = None, acr: Sequence[str] = ()) -> None:
+        """Go on only if its person has logged in lately, or strongly enough, as of now.
+
+        Args:
+            max_age: how long ago at most: `"5m"`, or seconds.
+            acr: the strengths of which one will do, as the issuer names them (OpenID Connect Core section 2).
+
+        Raises:
+            StepUpRequired: they have not. `connection.refuse` with its code and its `needed` tells the client, which
+                authenticates again (`auth`) and sends again; uncaught, the connection closes.
+        """
+        age = None if max_age is None else units.seconds(max_age, "max_age")
+        check_login(self.identity, self._service.clock.now(), max_age=age, acr=acr)
 
     async def refuse(self, code: str, detail: str = "") -> None:
         """Refuse the message that was received last and keep the connection open.

@@ -30,7 +30,7 @@ _SIZES: Final = (1, 8, 64, _CHUNK)
 _COLUMNS: Final = (
     "sessions.id, users.username, users.issuer, users.foreign_subject, sessions.kind, sessions.generation, "
     "sessions.generation_at, sessions.epoch, sessions.created_at, sessions.refreshed_at, sessions.address, "
-    "sessions.agent, sessions.provider, sessions.vouched_until"
+    "sessions.agent, sessions.provider, sessions.vouched_until, sessions.auth_time, sessions.acr"
 )
 _WIDTH: Final = _COLUMNS.count(",") + 1
 _IN_TIME: Final = """
@@ -46,9 +46,9 @@ _KNOWN: Final = f"SELECT {_COLUMNS}, {USER_COLUMNS} {_LIVE_ONES}"
 _FIND: Final = f"{_KNOWN} AND sessions.id = :id"
 _OPEN: Final = """
     INSERT INTO sessions (id, subject, kind, generation, generation_at, epoch, created_at, refreshed_at, address, agent,
-                          provider, vouched_until, provider_session, issued_at, refresh_token)
+                          provider, vouched_until, auth_time, acr, provider_session, issued_at, refresh_token)
     SELECT :id, username, :kind, :generation, :generation_at, epoch, :created_at, :refreshed_at, :address, :agent,
-           :provider, :vouched_until, :provider_session, :issued_at, :refresh_token
+           :provider, :vouched_until, :auth_time, :acr, :provider_session, :issued_at, :refresh_token
     FROM users WHERE username = :account AND epoch = :epoch AND disabled = 0
 """
 # Whatever was told since the provider was asked may be about the login that it answered with.
@@ -94,7 +94,7 @@ def living(limits: Limits, now: float) -> dict[str, Any]:
 
 def _read_session(record: Record) -> Session:
     session_id, username, issuer, foreign_subject, kind, generation, generation_at, *rest = record[:_WIDTH]
-    epoch, created_at, refreshed_at, address, agent, provider, vouched_until = rest
+    epoch, created_at, refreshed_at, address, agent, provider, vouched_until, auth_time, acr = rest
     return Session(
         id=session_id,
         subject=username if issuer == OWN_ISSUER else foreign_subject,
@@ -109,6 +109,8 @@ def _read_session(record: Record) -> Session:
         agent=agent,
         provider=provider,
         vouched_until=vouched_until,
+        auth_time=auth_time,
+        acr=acr,
     )
 
 

@@ -15,6 +15,8 @@ def upgrade() -> None:
     op.add_column("users", sa.Column("foreign_subject", sa.Text, nullable=False, server_default=""))
     op.add_column("sessions", sa.Column("provider", sa.Text, nullable=False, server_default=""))
     op.add_column("sessions", sa.Column("vouched_until", _TIME))
+    op.add_column("sessions", sa.Column("auth_time", _TIME))
+    op.add_column("sessions", sa.Column("acr", sa.Text, nullable=False, server_default=""))
     # The login at the provider, when it said so, and what asks it again: wrapped by the key file.
     op.add_column("sessions", sa.Column("provider_session", sa.Text))
     op.add_column("sessions", sa.Column("issued_at", _TIME))
