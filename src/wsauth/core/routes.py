@@ -11,6 +11,7 @@ from wsauth.core.credentials import Source
 from wsauth.core.head import check_target
 from wsauth.core.origins import Origins
 from wsauth.core.paths import meanings
+from wsauth.core.rules.rules import Rules
 from wsauth.core.tokens.envelope import shown
 from wsauth.errors import ConfigurationError, Refused
 
@@ -44,6 +45,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         on_rights_change: when rights that what is behind was told of are taken away: `reconnect` closes, since an
             upstream reads them once, at the handshake; `keep` tells, as an application asks anew each time.
         certificate_subject: what of a client certificate is the subject.
+        rules: judge each message of the client; `None`: all may pass.
     """
 
     path: str
@@ -64,6 +66,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     follow_session: bool = False
     on_rights_change: OnRightsChange = "keep"
     certificate_subject: CertificateSubject = "cn"
+    rules: Rules | None = None
 
 
 NOWHERE: Final = Policy(path="", origins=Origins([]))

@@ -41,8 +41,10 @@ class Ground:
         "_expired",
         "_first",
         "_held",
+        "_judged",
         "_late",
         "_lease_state",
+        "_levels",
         "_message_refusals",
         "_new_id",
         "_out",
@@ -99,6 +101,8 @@ class Ground:
         self._held: Held | None = None
         self._first = True
         self._message_refusals: deque[float] | None = None
+        self._judged = 0
+        self._levels: dict[str, float] = {}
         self._stirred_at = opened_at
         self._abort_at = inf
         self._told: Lease | None = None

@@ -169,13 +169,16 @@ class Machine(Leasing):
         """Refuse an application message, the first being number 1; the connection stays open."""
         if self.state not in (State.OPEN, State.STALE):
             return []
+        self._refuse_message(error, number, detail, now)
+        return self._done(now)
+
+    def _refuse_message(self, error: Refused, number: int, detail: str, now: float) -> None:
         refusal = Refusal.of(error, self._new_id())
         self._tell_refusal(events.MessageRefused, refusal, None, now)
         if self.speaks:
             self._out.append(commands.Send(control.message_refused(refusal, number, detail)))
         if refusal.code == "message_invalid" and self._too_many_refusals(now):
             self._end(refusal, now)
-        return self._done(now)
 
     def end(self, error: Refused, now: float, close: int | None = None) -> list[Command]:
         """Close because somebody decided so: a revocation, a disconnection, a permission that is missing.
@@ -312,8 +315,23 @@ class Machine(Leasing):
         self._stirred_at = now
         if size(message) > self.policy.max_message:
             self._oversized(now)
-        elif not self._is_renewal(message, now):
+        elif self._is_renewal(message, now):
+            return
+        elif self.policy.rules is None:
             self._out.append(commands.Deliver(message))
+        else:
+            self._judge(message, self.policy.rules, now)
+
+    def _judge(self, message: Message, rules: Rules, now: float) -> None:
+        """Let a message pass as the rules say, or refuse it; who may say what is decided by the lease of now."""
+        lease = self._held_lease()
+        self._judged += 1
+        try:
+            passes = rules.judge(message, lease.identity, lease.permissions, now, self._levels)
+        except MessageRefused as error:
+            self._refuse_message(error, self._judged, error.detail, now)
+        else:
+            self._out.append(commands.Deliver(passes, self._judged))
 
     def _oversized(self, now: float) -> None:
         key = "max_unauthenticated_message" if self.state is State.PENDING else "max_message"
