@@ -58,8 +58,8 @@ class Refused(WsauthError):
 class PermissionDenied(Refused):
     """Say that the identity lacks a permission."""
 
-    def __init__(self, permission: str, reason: str = "") -> None:
-        super().__init__("permission_denied", reason or f"the permission {permission!r} is required")
+    def __init__(self, permission: str, reason: str = "", *, code: str = "permission_denied") -> None:
+        super().__init__(code, reason or f"the permission {permission!r} is required")
         self.permission = permission
 
 
@@ -71,8 +71,7 @@ class StepUpRequired(PermissionDenied):
     """
 
     def __init__(self, needed: str) -> None:
-        super().__init__("", f"a login is needed with {needed}")
-        self.code = "step_up_required"
+        super().__init__("", f"a login is needed with {needed}", code="step_up_required")
         self.needed = needed
 
 

@@ -450,6 +450,17 @@ async def test_whoever_comes_by_another_name_of_this_machine_is_sent_to_the_righ
     assert not browser.cookies
 
 
+async def test_a_stronger_login_can_be_asked_for(at: Serving, browser: httpx2.AsyncClient) -> None:
+    """`max_age` and `acr_values` reach the provider, and nothing else of the query does."""
+    start = f"{at.http}/auth/oauth/idp/start"
+    reply = await browser.get(start, params={"max_age": "0", "acr_values": "2 3", "prompt": "none", "scope": "all"})
+    sent = parse_qs(urlsplit(reply.headers["location"]).query)
+    assert (sent["max_age"], sent["acr_values"], "prompt" in sent) == (["0"], ["2 3"], False)
+    assert sent["scope"] == ["openid profile email"]
+    for wrong in ({"max_age": "-1"}, {"max_age": "1e9"}, {"max_age": "soon"}, {"acr_values": "x" * 300}):
+        assert (await browser.get(start, params=wrong)).status_code == 400
+
+
 async def test_a_subject_of_any_length_is_no_subject(at: Serving, idp: Provider, browser: httpx2.AsyncClient) -> None:
     """OpenID Connect Core section 2: 255 characters; more would not fit into tickets and headers."""
     way = await begin(at, browser)

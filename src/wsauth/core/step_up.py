@@ -21,7 +21,10 @@ def check_login(identity: Identity, now: float, *, max_age: float | None = None,
 
     Raises:
         StepUpRequired: they have not.
+        TypeError: `acr` is one text, in which every part of it would be found.
     """
+    if isinstance(acr, str):
+        raise TypeError(f'acr is a list of names: write acr=["{acr}"]')
     needed = []
     if max_age is not None and not _is_recent(identity.auth_time, now, max_age):
         needed.append(f"max_age={max_age:g}")

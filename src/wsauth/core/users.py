@@ -8,7 +8,7 @@ import msgspec
 from wsauth.core.identity import OWN_ISSUER, Identity
 from wsauth.errors import ConfigurationError, Refused
 
-__all__ = ["UNVOUCHED", "USERNAME_LIMIT", "User", "check_username", "demands", "fold", "required_change"]
+__all__ = ["UNVOUCHED", "USERNAME_LIMIT", "User", "check_username", "demands", "fold", "held_back"]
 
 UNVOUCHED: Final = "unvouched"
 """The claim of who signed in with a provider that does not answer: why it does not, as a `Refused`."""
@@ -79,7 +79,7 @@ def demands(user: User) -> dict[str, bool]:
     return {"must_change": True} if user.must_change else {}
 
 
-def required_change(identity: Identity) -> Refused | None:
+def held_back(identity: Identity) -> Refused | None:
     """Return why somebody may do nothing but choose another password, or log out, or `None`."""
     silent = identity.claims.get(UNVOUCHED)
     if isinstance(silent, Refused):

@@ -265,7 +265,8 @@ class Guard:
 
         Args:
             subject: everything issued to this identity until now.
-            issuer: whose subject or token it is; may be left out where there is only one.
+            issuer: whose subject or token it is; may be left out where there is only one. Of a token that wsauth itself
+                issued it is `wsauth`, whoever signed in for it.
             session_id: a session and all that came from it.
             token_id: one token, by its `jti`.
 

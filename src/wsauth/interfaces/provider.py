@@ -1,6 +1,6 @@
 """Identity providers with which people sign in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -46,8 +46,17 @@ class Provider(Protocol):
     name: str
     recheck: float
 
-    async def authorization_url(self, *, redirect_uri: str, state: str, nonce: str, challenge: str) -> str:
+    async def authorization_url(
+        self, *, redirect_uri: str, state: str, nonce: str, challenge: str, step_up: Mapping[str, str]
+    ) -> str:
         """Return where the browser has to go.
+
+        Args:
+            redirect_uri: where it comes back to.
+            state: of the way there.
+            nonce: the same.
+            challenge: the same.
+            step_up: `max_age` and `acr_values`, where the login has to be recent or strong.
 
         Raises:
             Refused: `unavailable`.

@@ -19,6 +19,8 @@ _MAX_STALE: Final = 86_400.0
 """Seconds for which it counts while it cannot be read."""
 _COOLDOWN: Final = 2.0
 """Seconds between two attempts."""
+_QUIET: Final = 60.0
+"""Seconds between two lines of the log about that."""
 _S256: Final = "S256"
 
 _log = logging.getLogger("wsauth")
@@ -85,6 +87,7 @@ class Discovery:
         self._read_at = float("-inf")
         self._next_try = float("-inf")
         self._failure = ""
+        self._quiet_until = float("-inf")
         self._reading: asyncio.Task[None] | None = None
 
     async def endpoints(self) -> Endpoints:
@@ -116,7 +119,9 @@ class Discovery:
             self._read_at = self._clock.now()
         except (FetchFailed, ConfigurationError) as error:
             self._failure = str(error)
-            _log.warning("nobody can sign in by %s: %s", self._issuer, error)
+            if self._clock.now() >= self._quiet_until:
+                self._quiet_until = self._clock.now() + _QUIET
+                _log.warning("what %s says of itself cannot be read: %s", self._issuer, error)
         finally:
             self._next_try = self._clock.now() + _COOLDOWN
             self._reading = None

@@ -81,8 +81,17 @@ class CodeProvider:
     def __repr__(self) -> str:
         return f"CodeProvider({self.name!r})"
 
-    async def authorization_url(self, *, redirect_uri: str, state: str, nonce: str, challenge: str) -> str:
+    async def authorization_url(
+        self, *, redirect_uri: str, state: str, nonce: str, challenge: str, step_up: Mapping[str, str]
+    ) -> str:
         """Return where the browser has to go.
+
+        Args:
+            redirect_uri: where it comes back to.
+            state: of the way there.
+            nonce: the same.
+            challenge: the same.
+            step_up: `max_age` and `acr_values`, where the login has to be recent or strong.
 
         Raises:
             Refused: `unavailable`.
@@ -95,6 +104,7 @@ class CodeProvider:
             "state": state,
             "code_challenge": challenge,
             "code_challenge_method": "S256",
+            **step_up,
         }
         if self._scope:
             asked["scope"] = self._scope
@@ -143,10 +153,10 @@ class CodeProvider:
         """
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         answer = await self._tokens(form, "session_revoked")
-        if _refresh_token(answer):
-            keep(_refresh_token(answer) or "")
+        if following := _refresh_token(answer):
+            keep(following)
         try:
-            said = await (self._identified(answer, None) if "id_token" in answer else self._renewed(answer, whom))
+            said = await self._renewed(answer, whom)
         except Refused as error:
             if error.code == "unavailable":
                 raise
@@ -227,9 +237,11 @@ class CodeProvider:
         return self._told(Identity(subject, issuer=self._issuer), claims, answer)
 
     async def _renewed(self, answer: Mapping[str, Any], whom: Identity) -> Said:
-        """Return what an answer without an ID token says of a login (OpenID Connect Core section 12.2)."""
+        """Return what an answer says of a login, which may be nothing (OpenID Connect Core section 12.2)."""
         if self._id_tokens is None:
             return await self._by_userinfo(answer)
+        if answer.get("id_token") is not None:
+            return await self._identified(answer, None)
         claims = await self._claims(_access_token(answer), None) or {}
         subject = self._subject_in(claims)
         return self._told(Identity(subject, issuer=self._issuer) if subject else whom, claims, answer)

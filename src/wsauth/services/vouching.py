@@ -76,13 +76,12 @@ class Vouching:
         provider = self.providers.get(session.provider)
         if provider is None:
             raise Refused("session_revoked", f"the session began at {session.provider}, which is configured no more")
-        now = self._clock.now()
-        if session.vouched_until is None or session.vouched_until > now + min(ahead, provider.recheck / 2):
+        if self._stands(known, provider, ahead):
             return known
         try:
-            return await self._asked_once(known, provider)
+            return await self._asked_once(known, provider, ahead)
         except Refused as error:
-            if error.code != "unavailable" or session.vouched_until <= self._clock.now():
+            if error.code != "unavailable" or not self._stands(known, provider, 0.0):
                 raise
             return known
 
@@ -97,11 +96,11 @@ class Vouching:
         for provider in self.providers.values():
             await provider.aclose()
 
-    async def _asked_once(self, known: Known, provider: Provider) -> Known:
+    async def _asked_once(self, known: Known, provider: Provider, ahead: float) -> Known:
         session_id = known.session.id
         asking = self._asking.get(session_id)
         if asking is None:
-            asking = self._asking[session_id] = asyncio.ensure_future(self._asked(known, provider))
+            asking = self._asking[session_id] = asyncio.ensure_future(self._asked(known, provider, ahead))
             asking.add_done_callback(lambda done: self._answered(session_id, done))
         # Whoever gives up must not take the answer away: with it comes the only refresh token that is still good.
         await asyncio.wait([asking])
@@ -114,48 +113,54 @@ class Vouching:
         if not task.cancelled():
             task.exception()  # looked at, also where everybody who asked has left
 
-    async def _asked(self, known: Known, provider: Provider) -> Known:
-        session = known.session
-        found = await self._again(known)
-        if found.session.vouched_until != session.vouched_until:  # another process has asked
-            return found
-        began = self._clock.now()
-        blob = await self._sessions.ask(session.id, began, _PATIENCE)
-        if blob is None:
-            return await self._answer_of_another(known)
+    async def _asked(self, known: Known, provider: Provider, ahead: float) -> Known:
+        for look in range(_LOOKS):
+            if look:
+                await asyncio.sleep(_BETWEEN)
+            # In another process somebody may have asked, or be asking.
+            known = await self._again(known)
+            if self._stands(known, provider, ahead):
+                return known
+            began = self._clock.now()
+            blob = await self._sessions.ask(known.session.id, began, _PATIENCE)
+            if blob is not None:
+                return await self._renewed(known, provider, blob, began)
+        raise Refused("unavailable", "another process still waits for the provider's answer", retry_after=1)
+
+    async def _renewed(self, known: Known, provider: Provider, blob: bytes, began: float) -> Known:
+        """Ask with this refresh token, which nobody else has meanwhile; the next one is kept whatever happens."""
+        session, kept = known.session, blob
         token = self._key_file.unwrap(_PURPOSE, session.id, blob).decode()
 
         def keep(following: str) -> None:
-            nonlocal blob
-            blob = self.wrapped(session.id, following)
+            nonlocal kept
+            kept = self.wrapped(session.id, following)
 
-        async def vouch(until: float, roles: Sequence[str] | None) -> bool:
-            return await self._sessions.vouch(session, until, blob or b"", roles, asked_at=began)
+        async def vouch(until: float, roles: Sequence[str] | None = None) -> bool:
+            return await self._sessions.vouch(session, until, kept, roles, asked_at=began)
 
         try:
             async with asyncio.timeout(_TIME_LIMIT):
                 said = await provider.renew(token, Identity(session.subject, issuer=session.issuer), keep)
-        except TimeoutError:
-            await vouch(session.vouched_until or began, None)
-            raise Refused("unavailable", f"{provider.name} takes over {_TIME_LIMIT:g} s", retry_after=1) from None
         except Refused as error:
             if error.code == "session_revoked":
                 await self.end(session.id)
             else:
-                await vouch(session.vouched_until or began, None)
+                await vouch(session.vouched_until or began)
+            raise
+        except BaseException as error:
+            await vouch(session.vouched_until or began)
+            if isinstance(error, TimeoutError):
+                raise Refused("unavailable", f"{provider.name} takes over {_TIME_LIMIT:g} s", retry_after=1) from None
             raise
         if not await vouch(self._clock.now() + provider.recheck, said.whom.roles if said.knows_roles else None):
             raise Refused("session_revoked", "the session ended while its provider was asked")
         return await self._again(known)
 
-    async def _answer_of_another(self, known: Known) -> Known:
-        """Wait for what another process is told."""
-        for _ in range(_LOOKS):
-            found = await self._again(known)
-            if found.session.vouched_until != known.session.vouched_until:
-                return found
-            await asyncio.sleep(_BETWEEN)
-        raise Refused("unavailable", "another process waits for the provider's answer", retry_after=_PATIENCE)
+    def _stands(self, known: Known, provider: Provider, ahead: float) -> bool:
+        """Tell whether the provider's last yes is enough."""
+        until = known.session.vouched_until
+        return until is None or until > self._clock.now() + min(ahead, provider.recheck / 2)
 
     async def _again(self, known: Known) -> Known:
         found = await self._sessions.find(known.session.id, self._limits, self._clock.now())

@@ -28,6 +28,12 @@ def test_a_login_has_to_be_recent(auth_time: float | None, good: bool) -> None:
     check_login(identity(auth_time), NOW)
 
 
+def test_strengths_are_a_list() -> None:
+    """In one text every part of it would be found."""
+    with pytest.raises(TypeError, match="write acr="):
+        check_login(identity(NOW, "1"), NOW, acr="12")
+
+
 @pytest.mark.parametrize(("acr", "good"), [(None, False), ("1", False), ("2", True), (2, False), (["2"], False)])
 def test_a_login_has_to_be_strong(acr: object, good: bool) -> None:
     """One of the named strengths, as a text; anything else is none."""

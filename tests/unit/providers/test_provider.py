@@ -96,6 +96,13 @@ async def test_a_renewal_of_somebody_else_ends_the_login() -> None:
     assert await code_of(made({"error": "invalid_client"})) == "unavailable"
 
 
+async def test_an_id_token_that_is_nobodys_business_is_passed_over() -> None:
+    """OAuth 2 by endpoints of a provider that sends ID tokens too, and an answer whose `id_token` is null."""
+    alice = {"sub": "alice", "roles": ["staff"]}
+    assert await renewed(made(tokens(id_token=id_token()), alice, openid=False)) == ("alice", ("member",), True)
+    assert await renewed(made(tokens(id_token=None), alice)) == ("alice", ("member",), True)
+
+
 async def test_the_next_refresh_token_is_handed_out_first() -> None:
     """Whatever fails after it, it is not lost; an empty one is none."""
     kept: list[str] = []

@@ -30,6 +30,7 @@ class Scripted:
         gate: has to be set before it answers.
         asked: is set once it was asked.
         rotates: a token comes with each answer, also where the rest of it fails.
+        hangs: the rest of it does not come.
     """
 
     name, recheck = "idp", RECHECK
@@ -38,6 +39,7 @@ class Scripted:
         self.answer: Identity | Refused = ALICE
         self.tokens: list[str] = []
         self.rotates = True
+        self.hangs = False
         self.gate = asyncio.Event()
         self.gate.set()
         self.asked = asyncio.Event()
@@ -45,6 +47,10 @@ class Scripted:
     async def renew(self, refresh_token: str, whom: Identity, keep: Callable[[str], None]) -> Said:
         """Answer."""
         self.tokens.append(refresh_token)
+        if self.hangs:
+            keep(f"token {len(self.tokens)}")
+            self.asked.set()
+            await asyncio.Event().wait()
         self.asked.set()
         await self.gate.wait()
         if self.rotates:
@@ -237,6 +243,36 @@ async def test_who_is_late_overwrites_nothing(it: Ground, idp: Scripted, tmp_pat
         assert found.session.vouched_until == it.clock.now() + RECHECK
         blob = await there.store.sessions.ask(known.session.id, it.clock.now(), 10.0)
         assert there.key_file.unwrap("refresh tokens of providers", known.session.id, blob or b"") == b"token 2"
+
+
+async def test_a_yes_that_is_over_is_nobodys(it: Ground, idp: Scripted, tmp_path: Path) -> None:
+    """Another process has asked since, and that answer is over too: the provider is asked, before a token moves on."""
+    known = await it.sessions.sign_in(idp.said("token 0"), "cookie", idp, seen=0)  # type: ignore[arg-type]  # as above
+    cookie = it.sessions.cookie(known.session)
+    async with ground(tmp_path, it.clock) as there:
+        beside = Scripted()
+        with_provider(there, beside)
+        assert await there.sessions.of_cookie(cookie) is not None  # so that it is in its memory
+        it.clock.advance(RECHECK)
+        assert await it.sessions.of_cookie(cookie) is not None
+        it.clock.advance(RECHECK)
+        beside.answer = Refused("session_revoked", "gone")
+        assert await refused(there.sessions.of_cookie(cookie)) == "session_revoked"
+        assert beside.tokens == ["token 1"]
+
+
+async def test_what_was_given_is_kept_when_the_process_ends(it: Ground, idp: Scripted) -> None:
+    """The token endpoint has answered and the rest hangs: the end does not wait for it, and keeps the next token."""
+    known = await it.sessions.sign_in(idp.said("token 0"), "cookie", idp, seen=0)  # type: ignore[arg-type]  # as above
+    it.clock.advance(RECHECK)
+    idp.hangs = True
+    asking = asyncio.ensure_future(it.sessions.of_cookie(it.sessions.cookie(known.session)))
+    await asyncio.wait_for(idp.asked.wait(), 10)
+    it.sessions._vouching._asking[known.session.id].cancel()
+    with suppress(Refused):
+        await asking
+    blob = await it.store.sessions.ask(known.session.id, it.clock.now(), 10.0)
+    assert it.key_file.unwrap("refresh tokens of providers", known.session.id, blob or b"") == b"token 1"
 
 
 async def test_who_only_wants_out_need_not_be_vouched_for(it: Ground, idp: Scripted) -> None:

@@ -5,7 +5,7 @@ import logging
 
 from wsauth.core.identity import NOBODY
 from wsauth.core.permissions import Permissions
-from wsauth.core.users import required_change
+from wsauth.core.users import held_back
 from wsauth.errors import ConfigurationError, Refused
 from wsauth.integrations.asgi.host import Host
 from wsauth.integrations.asgi.http import Request, is_question, read_credentials
@@ -97,7 +97,7 @@ class WebSocketAuthMiddleware:
             admitted = guard.connections.admit(identity, credentials)
             if isinstance(admitted, Refused):
                 raise admitted
-            required = required_change(admitted)
+            required = held_back(admitted)
             if required is not None:
                 return Request(NOBODY, Permissions(()), required, changing=admitted)
             return Request(admitted, guard.roles.resolve(admitted), None)

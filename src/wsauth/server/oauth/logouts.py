@@ -30,7 +30,7 @@ def logout_paths(settings: Settings) -> frozenset[str]:
     return frozenset(
         f"/auth/oauth/{issuer.named}/backchannel-logout"
         for issuer in settings.issuers
-        if issuer.kind == "jwt" and issuer.client_id
+        if issuer.kind == "jwt" and issuer.client_id and issuer.takes_tokens
     )
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from wsauth.core.cookies import cut_cookies, sign_ins_of
 from wsauth.core.credentials import Credentials
 from wsauth.core.sign_in import Transaction, challenge_of, check_answer, is_challenge, is_good_return, with_query
-from wsauth.core.urls import is_loopback
+from wsauth.core.urls import is_loopback, is_sound
 from wsauth.errors import Refused
 from wsauth.interfaces.provider import Provider
 from wsauth.server.answers import LoggedIn
@@ -23,6 +23,8 @@ __all__ = ["sign_in_routes"]
 
 _HEADERS: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 _LONGEST: Final = 4096
+_LONGEST_STEP_UP: Final = 256
+"""Characters."""
 
 
 class Code(Body):
@@ -43,6 +45,7 @@ def sign_in_routes(plane: Plane) -> APIRouter:
 
         `return_to` is where it goes in the end: a path of ours, or a URL on an allowed origin. The session is kept by a
         cookie then. With a `code_challenge` (S256) `return_to` gets a `code`, for which the page fetches tokens.
+        `max_age` and `acr_values` ask for a recent or strong login.
         """
         return await sign_ins.start(name, request)
 
@@ -85,12 +88,16 @@ class _SignIns:
             raise Unfit(400, "code_challenge: 43 characters, with code_challenge_method=S256 (RFC 7636)")
         if not challenge:
             self._answers.check_cookie()
+        step_up = {name: query[name] for name in ("max_age", "acr_values") if query.get(name)}
+        if not step_up.get("max_age", "0").isdecimal() or len("".join(step_up.values())) > _LONGEST_STEP_UP:
+            raise Unfit(400, "max_age: whole seconds; acr_values: names between blanks (OpenID Connect Core 3.1.2.1)")
         begun, cookie = self._transactions.begin(name, return_to, challenge, self._cookie(request))
         url = await provider.authorization_url(
             redirect_uri=self._callback(name),
             state=begun.state,
             nonce=self._transactions.nonce(begun.state),
             challenge=challenge_of(self._transactions.verifier(begun.state)),
+            step_up=step_up,
         )
         response = _redirect(url)
         plane.set_sign_ins(response.headers, cookie)
@@ -107,6 +114,10 @@ class _SignIns:
             request.state.again = self._again(name, transaction)
             issuer, must_name = await provider.issuer_of_answers()
             code = check_answer(query, issuer, must_name=must_name)
+        except Refused as error:
+            # Not counted: nobody guesses a state, and any page can send its visitors here.
+            raise Unfit(400, error.reason) if error.code == "token_invalid" else error.as_value() from None
+        try:
             said = await provider.redeem(
                 code,
                 redirect_uri=self._callback(name),
@@ -114,8 +125,10 @@ class _SignIns:
                 verifier=self._transactions.verifier(transaction.state),
             )
         except Refused as error:
-            # Not counted: nobody guesses a state, and any page can send its visitors here.
-            raise Unfit(400, error.reason) if error.code == "token_invalid" else error.as_value() from None
+            told = await plane.guard.throttling.failed_late(
+                address, Credentials("token", code, source="message"), error
+            )
+            raise Unfit(400, error.reason) if told.code == "token_invalid" else told from None
         known = await plane.local.sessions.sign_in(
             said,
             "tokens" if transaction.challenge else "cookie",
@@ -157,9 +170,13 @@ class _SignIns:
 
     def _is_elsewhere(self, request: Request) -> bool:
         """Tell whether a browser calls this machine by another name than the callback will: it would have no cookie."""
-        here = request.headers.get("host", "")
-        public = urlsplit(self._plane.absolute("/")).netloc
-        return here != public and is_loopback(f"http://{here}") and is_loopback(f"http://{public}")
+        host = f"http://{request.headers.get('host', '')}/"
+        if not is_sound(host):
+            return False
+        here, public = urlsplit(host), urlsplit(self._plane.absolute("/"))
+        # A proxy on this machine, which may write its own Host, has another port.
+        same = here.port == public.port and here.hostname != public.hostname
+        return same and is_loopback(here.geturl()) and is_loopback(public.geturl())
 
     def _provider(self, name: str) -> Provider:
         provider = self._plane.local.providers.get(name)

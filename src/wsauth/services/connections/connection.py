@@ -15,7 +15,7 @@ from wsauth.core.protocol.machine import Machine
 from wsauth.core.protocol.states import State
 from wsauth.core.refusals import TABLE
 from wsauth.core.step_up import check_login
-from wsauth.core.users import required_change
+from wsauth.core.users import held_back
 from wsauth.errors import ConfigurationError, PermissionDenied, Refused
 from wsauth.interfaces.transport import Transport
 from wsauth.services.connections.deadlines import Deadline
@@ -258,7 +258,7 @@ class Connection:
         service = self._service
         service.index(self, identity)
         crowded = service.crowded(identity) if self.machine.lease is None else None
-        return crowded or required_change(identity) or service.admit(identity, credentials)
+        return crowded or held_back(identity) or service.admit(identity, credentials)
 
     def _stand_on(self, credentials: Credentials) -> None:
         """Ask again about the credentials that the lease comes from now, where somebody was asked about them."""
