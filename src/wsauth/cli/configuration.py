@@ -39,6 +39,7 @@ def check(config: Path | None, as_json: bool) -> None:
     """Check a configuration: unknown keys are errors, unsafe choices are warnings."""
     from wsauth.guard.issuers import verifiers_of
     from wsauth.guard.providers import providers_of
+    from wsauth.guard.rules import rules_of
     from wsauth.services.clock import SystemClock
     from wsauth.settings import warnings
     from wsauth.settings.loading import located
@@ -48,6 +49,8 @@ def check(config: Path | None, as_json: bool) -> None:
     found = warnings(settings, file)
     for made_of in (verifiers_of, providers_of):
         made_of(settings, SystemClock())  # what cannot work is said now, and not at the start
+    for route in settings.routes:
+        rules_of(route.message_rules)
     if as_json:
         print_json({"file": str(file) if file else None, "warnings": found})
         return

@@ -122,7 +122,7 @@ class Link:
         """Ask the machine about the handshake; `early` came behind it."""
         self._early = early
         handshake = self.connection.machine.handshake
-        if may_compress(self.upstream.forwarding, handshake):
+        if self.machine.policy.rules is None and may_compress(self.upstream.forwarding, handshake):
             self._extensions = read_offers(handshake.headers)
         self.connection.start()
         if self.speaking is not None and not self.dead:
@@ -337,7 +337,7 @@ class Link:
         self.spliced = True
         client.allow(self.machine.policy.max_message, answer.deflate)
         up.allow(1 << 62, answer.deflate)
-        if self.machine.speaks and self.speaking is None:
+        if (self.machine.speaks or self.machine.policy.rules) and self.speaking is None:
             self.speaking = Speaking(self)
         self.connection.connected(answer.subprotocol)
         # What the handshake held is of no use any more, and there may be many of us.

@@ -1,11 +1,12 @@
-"""A client that speaks wsauth: its messages are looked at one by one, and ours go out between the upstream's.
+"""A client that speaks wsauth, or whose messages rules judge: they are looked at one by one, and ours go out between.
 
-Of the client a message is collected only as long as it could be an `auth` message, or has to wait; then it passes on
-as it came, frame by frame. Of the upstream only the beginning of a text is looked at, since it must not look like one
-of ours. Nothing here decides about a message: the machine does.
+Of the client a message is collected only as long as it could be an `auth` message, has to wait, or rules judge it;
+then it passes on as it came, frame by frame. Of the upstream only the beginning of a text is looked at, since it must
+not look like one of ours. Nothing here decides about a message: the machine does.
 """
 
 import logging
+import secrets
 from typing import TYPE_CHECKING, Final, Literal
 
 from wsauth.core import frames
@@ -130,8 +131,12 @@ class Speaking:
 
     def deliver(self, message: Message) -> None:
         """Pass a message of the client on, as it came."""
-        if self._link.up is not None and isinstance(message, Text | Binary):
+        if self._link.up is None:
+            return
+        if isinstance(message, Text | Binary):
             self._link.up.write(message.raw)
+        elif isinstance(message, str):  # rules have written into it who says it
+            self._link.up.write(frames.written(frames.TEXT, message.encode(), secrets.token_bytes(4)))
 
     def pause(self, side: Literal["client", "upstream"], paused: bool) -> None:
         """Stop or go on reading one side."""
@@ -232,7 +237,8 @@ class Speaking:
         if state is State.PENDING and self._first == _BINARY:
             self._link.connection.received(b"")
             return False
-        passes = self._first == _BINARY or self._total(leg) > CONTROL_LIMIT
+        rules = self._link.connection.machine.policy.rules
+        passes = rules is None and (self._first == _BINARY or self._total(leg) > CONTROL_LIMIT)
         if self._streams or (state is State.OPEN and passes):
             self._stream(leg)
             return True
@@ -348,7 +354,8 @@ class Speaking:
                 return False
             self._down_size = size
             if leg.opcode in (frames.TEXT, _BINARY):
-                self._verdict = "asked" if leg.opcode == frames.TEXT else "passes"
+                asked = leg.opcode == frames.TEXT and self._link.connection.machine.speaks
+                self._verdict = "asked" if asked else "passes"
                 if self._link.up is not None and leg.watched:
                     self._link.stirred()
         if leg.opcode >= frames.CLOSE:

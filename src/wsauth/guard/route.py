@@ -1,16 +1,19 @@
 """What an application says about its paths: the keys of `[[routes]]`, read and checked."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
+from pathlib import Path
 from typing import Any, Final, TypedDict, Unpack
 
 from wsauth.core.certificates import CERTIFICATE_SUBJECTS, CertificateSubject
 from wsauth.core.credentials import SOURCES
 from wsauth.core.origins import Origins
 from wsauth.core.routes import OnRightsChange, Policy, Refusals
+from wsauth.core.rules.rules import Rules
 from wsauth.core.units import needed, seconds, size
 from wsauth.errors import ConfigurationError
+from wsauth.guard.rules import rules_of
 
 __all__ = ["ELSEWHERE", "PolicyKeys", "Route", "RouteKeys", "policy_of"]
 
@@ -37,6 +40,7 @@ class PolicyKeys(TypedDict, total=False):
     follow_session: bool
     on_rights_change: OnRightsChange
     certificate_subject: CertificateSubject
+    message_rules: Rules | str | Path | Mapping[str, Any]
     refusals: Refusals
 
 
@@ -72,7 +76,7 @@ def policy_of(path: str, keys: RouteKeys, access_ttl: float) -> Policy:
     if unknown:
         known = ", ".join(sorted(_READ))
         raise ConfigurationError(f"{path}: unknown key {sorted(unknown)[0]!r}; known are {known}")
-    parsed = {name: _READ[name](name, value) for name, value in keys.items()}
+    parsed = {_NAMES.get(name, name): _READ[name](name, value) for name, value in keys.items()}
     return Policy(path=path, access_ttl=access_ttl, **parsed)
 
 
@@ -146,5 +150,8 @@ _READ: Final[dict[str, Callable[[str, Any], Any]]] = {
     "follow_session": _truth,
     "on_rights_change": _on_rights_change,
     "certificate_subject": _certificate_subject,
+    "message_rules": lambda _, value: rules_of(value),
     "refusals": _refusals,
 }
+_NAMES: Final = {"message_rules": "rules"}
+"""Key -> the policy's word for what it becomes."""

@@ -165,7 +165,7 @@ class _Conversation:
         """Count what was received: `Connection.refuse` names the message that came last."""
         message = await self._receive()
         if message["type"] == "websocket.receive":
-            self._connection.taken += 1
+            self._connection.took()
         elif message["type"] == "websocket.disconnect":
             self.over = True
         return message

@@ -9,7 +9,7 @@ __all__ = ["KEYS", "LATER", "VALUES", "default_of", "settle"]
 
 KEYS: Final[dict[str, dict[str, Any]]] = {
     "store": {"shared": ""},
-    "routes": {"token_in_every_message": False, "message_rules": ""},
+    "routes": {"token_in_every_message": False},
 }
 """Table → key → the default, which is taken and changes nothing; every other value is refused."""
 

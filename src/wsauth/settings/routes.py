@@ -127,6 +127,9 @@ class Route(Table):
     max_message: WrittenSize = key("64KiB", "The largest message from a client.")
     max_unauthenticated_message: WrittenSize = key("16KiB", "The same before it has authenticated.")
     idle_timeout: WrittenDuration = key("", "Close after this time without a message in either direction.")
+    message_rules: File = key(
+        "", "A TOML file that says which messages a client may send, and as whom. Empty: all may pass."
+    )
     remove_headers: Removed = key(
         ["X-User", "X-Forwarded-User", "Remote-User"],
         "Headers of the client that an upstream does not get, however they are spelled (case, _ for -); with * at the "

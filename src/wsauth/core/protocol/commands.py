@@ -58,9 +58,10 @@ class Send(msgspec.Struct, frozen=True, gc=False):
 
 
 class Deliver(msgspec.Struct, frozen=True, gc=False):
-    """Pass a client's message on."""
+    """Pass a client's message on; `number`, from 1, is its own among those that rules have judged, refused ones too."""
 
     message: Message
+    number: int = 0
 
 
 class Pause(msgspec.Struct, frozen=True, gc=False):

@@ -22,6 +22,7 @@ from wsauth.core.protocol.leasing import Leasing
 from wsauth.core.protocol.presented import accepts, read_first, read_renewal
 from wsauth.core.protocol.states import ConnectionEvent, LeaseEvent, State
 from wsauth.core.refusals import Refusal
+from wsauth.core.rules.rules import MessageRefused, Rules
 from wsauth.errors import Refused
 
 __all__ = ["Machine"]

@@ -13,7 +13,9 @@ from wsauth.core.tokens.strict_json import load_object
 __all__ = ["Limits", "is_plain", "read"]
 
 # A string without control characters, neither raw nor escaped; tabs and line breaks are text (RFC 8259 section 7).
-_GOOD: Final = rb'"(?>(?:[^"\\\x00-\x1f\x7f\xc2]|\xc2[^\x80-\x9f]|\\["\\/nrt]|\\u(?!00[01]|007[fF]|00[89])[0-9a-fA-F]{4})*+)"'
+_GOOD: Final = (
+    rb'"(?>(?:[^"\\\x00-\x1f\x7f\xc2]|\xc2[^\x80-\x9f]|\\["\\/nrt]|\\u(?!00[01]|007[fF]|00[89])[0-9a-fA-F]{4})*+)"'
+)
 _STRINGS: Final = re.compile(rb'[^"]*+(?:' + _GOOD + rb'[^"]*+)*+')
 _SHAPE: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{},]')
 _NUMBER: Final = re.compile(rb"[-+.0-9eE]{33}")

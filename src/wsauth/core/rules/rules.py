@@ -164,7 +164,9 @@ def _check_rate(rate: Rate | None, name: str, now: float, levels: dict[str, floa
     each = rate.seconds / rate.count
     empty_at = max(levels.get(name, now), now)
     if empty_at + each > now + rate.seconds:
-        raise MessageRefused("rate_limited", f"more than {rate} of this type", retry_after=empty_at + each - now - rate.seconds)
+        raise MessageRefused(
+            "rate_limited", f"more than {rate} of this type", retry_after=empty_at + each - now - rate.seconds
+        )
     levels[name] = empty_at + each
 
 

@@ -210,7 +210,7 @@ class Host:
                 return self._closing
             await self._wait()
         message = self._inbox.pop(0)
-        self.connection.taken += 1
+        self.connection.took()
         if self._pump is not None:
             self._move()
         return message
@@ -293,6 +293,7 @@ class Host:
             self._server.wakes
             and machine.state is State.OPEN
             and not machine.speaks
+            and machine.policy.rules is None
             and machine.policy.idle_timeout == inf
             and self._pace is None
         )

@@ -1,6 +1,7 @@
 """One connection: what applications see of it, and the runner of its machine."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -39,7 +40,7 @@ class Connection:
 
     Attributes:
         id: a handle of 32 hexadecimal digits; it opens nothing.
-        taken: messages the application has received from a client that speaks wsauth.
+        taken: the number of the message that the application has received last.
         charged: its address was charged, and gets that back when it authenticates.
         recheck: the questions about the credentials that the lease stands on, where somebody is asked about them.
     """
@@ -48,6 +49,7 @@ class Connection:
         "_ended",
         "_how",
         "_late",
+        "_numbers",
         "_origin",
         "_service",
         "_transport",
@@ -64,6 +66,7 @@ class Connection:
         self.id = machine.about.connection_id
         self.machine = machine
         self.taken = 0
+        self._numbers: deque[int] = deque()
         self.charged = False
         self.deadline: Deadline | None = None
         self.indexed_as: Identity | None = None
@@ -145,6 +148,15 @@ class Connection:
 
     def __repr__(self) -> str:
         return f"<Connection {self.id} {self.identity} {self.machine.state.value}>"
+
+    def took(self) -> None:
+        """Note that the application has received the next message."""
+        self.taken = self._numbers.popleft() if self._numbers else self.taken + 1
+
+    def _deliver(self, deliver: commands.Deliver) -> None:
+        if deliver.number:
+            self._numbers.append(deliver.number)
+        self._transport.deliver(deliver.message)
 
     # What a host reports.
 
@@ -418,7 +430,7 @@ _CARRY_OUT: Final[dict[type[Command], Callable[[Connection, Any], None]]] = {
     commands.Close: lambda connection, close: connection._transport.close(
         close.code, close.reason, at_once=close.at_once
     ),
-    commands.Deliver: lambda connection, deliver: connection._transport.deliver(deliver.message),
+    commands.Deliver: lambda connection, deliver: connection._deliver(deliver),
     commands.Pause: lambda connection, pause: connection._transport.pause(pause.side, pause.paused),
     commands.Refuse: lambda connection, refuse: connection._transport.refuse(refuse.refusal),
     commands.Send: lambda connection, send: connection._transport.send_control(send.text),

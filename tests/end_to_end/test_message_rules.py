@@ -1,0 +1,188 @@
+"""Message rules at real servers: the same decisions in the middleware and through the gateway."""
+
+import json
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from tests.issuing import SECRET, signed
+from tests.wsauth_server import serving
+from wsauth import Guard, JWTVerifier, Route
+from wsauth.integrations.asgi import WebSocketAuthMiddleware
+from wsauth.integrations.asgi.types import Receive, Scope, Send
+from wsauth.testing import live_server
+
+RULES = Path(__file__).parents[1] / "vectors" / "messages" / "chat.toml"
+CASES: list[dict[str, Any]] = json.loads(RULES.with_suffix(".json").read_text())["cases"]
+ISSUER = "https://login.example.com"
+ROLES = {"member": ["chat:*:send", "board:*:write"], "moderator": ["chat:**"], "payer": ["bank:send"]}
+_MOST = 8
+"""Refusals on one connection: the eleventh invalid message within a minute ends it."""
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send back what comes, without a look at it."""
+    if scope["type"] != "websocket":
+        return
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", **{name: message.get(name) for name in ("text", "bytes")}})
+
+
+async def echo(socket: ServerConnection) -> None:
+    """Be a backend that knows nothing of wsauth."""
+    async for message in socket:
+        await socket.send(message)
+
+
+@asynccontextmanager
+async def library(_: Path) -> AsyncGenerator[str]:
+    """Run an application behind the middleware."""
+    guard = Guard(
+        verifiers=[JWTVerifier(issuer=ISSUER, audience="chat", secret=SECRET, roles="*")],
+        origins=[],
+        roles=ROLES,
+        routes=[Route("/ws", message_rules=RULES)],
+    )
+    with live_server(WebSocketAuthMiddleware(application, guard=guard)) as server:
+        yield server.url.replace("http", "ws", 1)
+
+
+@asynccontextmanager
+async def gateway(folder: Path) -> AsyncGenerator[str]:
+    """Run the gateway in front of a backend."""
+    async with serve(echo, "127.0.0.1", 0) as backend:
+        port = next(iter(backend.sockets)).getsockname()[1]
+        config = f"""
+[[routes]]
+path = "/ws"
+upstream = "ws://127.0.0.1:{port}"
+message_rules = "{RULES}"
+
+[roles]
+{chr(10).join(f"{name} = {json.dumps(patterns)}" for name, patterns in ROLES.items())}
+
+[[issuers]]
+issuer = "{ISSUER}"
+audience = "chat"
+secret = "{SECRET}"
+roles = "*"
+"""
+        async with serving(folder, config=config) as at:
+            yield at.ws
+
+
+def token(case: dict[str, Any]) -> str:
+    """Return the token of whoever sends a case."""
+    now = int(time.time())
+    times = {"now": now, "old": now - 400}
+    claims = {name: times.get(value, value) for name, value in case.get("claims", {}).items()}
+    said = {"iss": ISSUER, "aud": "chat", "sub": "alice", "iat": now, "exp": now + 600, "roles": case["roles"]}
+    return signed(said | claims)
+
+
+@asynccontextmanager
+async def opened(url: str, case: dict[str, Any], *, speaks: bool = True) -> AsyncGenerator[ClientConnection]:
+    """Open a socket as whoever sends a case."""
+    headers = {"Authorization": f"Bearer {token(case)}"}
+    offers: Any = ["wsauth.v1"] if speaks else None
+    async with connect(f"{url}/ws", additional_headers=headers, subprotocols=offers, compression=None) as socket:
+        if speaks:
+            assert json.loads(await socket.recv())["type"] == "auth_success"
+        yield socket
+
+
+def frame_of(case: dict[str, Any]) -> str | bytes:
+    """Return what is sent."""
+    return bytes.fromhex(case["hex"]) if "hex" in case else str(case["text"])
+
+
+TARGETS = pytest.mark.parametrize("target", [library, gateway])
+
+
+@TARGETS
+async def test_every_vector_is_decided_alike(tmp_path: Path, target: Any) -> None:
+    """What passes comes back as the vector says; what does not is named by its number, code and field, and costs
+    nothing else: the next message is answered."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for case in CASES:
+        groups.setdefault(json.dumps([case["roles"], case.get("claims")]), []).append(case)
+    async with target(tmp_path) as url:
+        for cases in groups.values():
+            left = list(cases)
+            while left:
+                refused = number = 0
+                async with opened(url, left[0]) as socket:
+                    while left and refused < _MOST:
+                        case, number = left.pop(0), number + 1
+                        if "\\ud" in json.dumps(case.get("text", "")) and _is_half(case["text"]):
+                            continue  # no client can send it as a text
+                        await socket.send(frame_of(case))
+                        heard = await socket.recv()
+                        if "code" not in case:
+                            assert heard == case["passes"], case["about"]
+                            continue
+                        refused += 1
+                        told = json.loads(heard)
+                        assert (told["type"], told["code"], told["message"]) == (
+                            "auth_refused", case["code"], number,
+                        ), (case["about"], told)  # fmt: skip
+                        assert case["detail"] in told["detail"], (case["about"], told)
+
+
+def _is_half(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+@TARGETS
+async def test_a_client_that_does_not_speak_wsauth(tmp_path: Path, target: Any) -> None:
+    """What is refused never arrives, fragments are put together first, and the sender is written in."""
+    async with target(tmp_path) as url, opened(url, {"roles": ["member"]}, speaks=False) as socket:
+        await socket.send('{"type":"shout"}')
+        await socket.send(b"binary")
+        await socket.send('{"type":"say","room":"*","text":"hi"}')
+        await socket.send(['{"type":"sa', 'y","room":"lob', 'by","text":"hi","from":"mallory"}'])
+        assert json.loads(await socket.recv()) == {"type": "say", "room": "lobby", "text": "hi", "from": "alice"}
+        await socket.send(['{"type":"ping","n":"', "x" * 3000, '"}'])
+        assert len(str(await socket.recv())) == 3022
+        await (await socket.ping())
+
+
+@TARGETS
+async def test_whoever_sends_nonsense_all_the_time_is_cut_off(tmp_path: Path, target: Any) -> None:
+    """The eleventh invalid message within a minute closes with 1008; nothing of it has arrived."""
+    async with target(tmp_path) as url, opened(url, {"roles": ["member"]}) as socket:
+        told = []
+        with suppress(ConnectionClosed):
+            for number in range(40):
+                await socket.send(f"nonsense {number}")
+                told.append(json.loads(await socket.recv())["type"])
+        assert set(told) <= {"auth_refused", "auth_error"}
+        assert (socket.close_code, (socket.close_reason or "").partition(";")[0]) == (1008, "message_invalid")
+
+
+@TARGETS
+async def test_rights_of_now_decide(tmp_path: Path, target: Any) -> None:
+    """A renewal with fewer roles stays open, and what they allowed is refused from the next message on."""
+    async with target(tmp_path) as url, opened(url, {"roles": ["member"]}) as socket:
+        await socket.send('{"type":"say","room":"lobby","text":"hi","from":"alice"}')
+        assert json.loads(await socket.recv())["type"] == "say"
+        now = int(time.time())
+        said = {"iss": ISSUER, "aud": "chat", "sub": "alice", "iat": now, "exp": now + 900, "roles": []}
+        await socket.send(json.dumps({"type": "auth", "token": signed(said)}))
+        assert json.loads(await socket.recv())["type"] == "auth_success"
+        await socket.send('{"type":"say","room":"lobby","text":"hi","from":"alice"}')
+        told = json.loads(await socket.recv())
+        assert (told["type"], told["code"], told["message"]) == ("auth_refused", "permission_denied", 2)
