@@ -13,7 +13,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from tests.issuing import SECRET, signed
-from tests.wsauth_server import serving
+from tests.wsauth_server import Serving, serving
+from tests.wsauth_sockets import called
 from wsauth import Guard, JWTVerifier, Route
 from wsauth.integrations.asgi import WebSocketAuthMiddleware
 from wsauth.integrations.asgi.types import Receive, Scope, Send
@@ -186,3 +187,90 @@ async def test_rights_of_now_decide(tmp_path: Path, target: Any) -> None:
         await socket.send('{"type":"say","room":"lobby","text":"hi","from":"alice"}')
         told = json.loads(await socket.recv())
         assert (told["type"], told["code"], told["message"]) == ("auth_refused", "permission_denied", 2)
+
+
+# ATTACKS.md, group "Authorization", through the gateway in front of a backend that checks nothing.
+
+CHAT = """
+[[routes]]
+path = "/ws"
+upstream = "ws://127.0.0.1:{port}"
+message_rules = "{rules}"
+
+[roles]
+member = ["chat:*:send"]
+moderator = ["@member", "chat:*:mute"]
+"""
+SAY = '{"type":"say","room":"lobby","text":"hi","from":"alice"}'
+MUTE = '{"type":"mute","room":"lobby","who":"bob","by":"alice"}'
+
+
+@asynccontextmanager
+async def chat(folder: Path) -> AsyncGenerator[Serving]:
+    """Run the gateway with users of our own."""
+    async with serve(echo, "127.0.0.1", 0) as backend:
+        port = next(iter(backend.sockets)).getsockname()[1]
+        async with serving(folder, config=CHAT.format(port=port, rules=RULES)) as at:
+            yield at
+
+
+@asynccontextmanager
+async def as_user(at: Serving, name: str, password: str) -> AsyncGenerator[ClientConnection]:
+    """Open a socket as a user of ours."""
+    headers = {"Authorization": f"Bearer {(await at.login(name, password))['access_token']}"}
+    offers: Any = ["wsauth.v1"]
+    async with connect(f"{at.ws}/ws", additional_headers=headers, subprotocols=offers) as socket:
+        assert json.loads(await socket.recv())["type"] == "auth_success"
+        yield socket
+
+
+async def answer(socket: ClientConnection, message: str) -> str:
+    """Return `passes`, or the code of the refusal."""
+    await socket.send(message)
+    while True:
+        told = json.loads(await socket.recv())
+        if told["type"] != "auth_changed":
+            return str(told["code"]) if told["type"] == "auth_refused" else "passes"
+
+
+async def test_az_03_what_members_may_not_do_is_refused_and_written_down(tmp_path: Path) -> None:
+    """AZ-03: each of a moderator's messages by a member, as themselves and as others; the log has each."""
+    async with chat(tmp_path) as at:
+        password = await at.add_user("alice", "four white rabbits and a watch", roles=["member"])
+        async with as_user(at, "alice", password) as socket:
+            for message in (MUTE, MUTE.replace('"lobby"', '"secret"'), MUTE.replace('"alice"', '"root"')):
+                assert await answer(socket, message) == "permission_denied"
+            assert await answer(socket, SAY) == "passes"
+        entries = (await at.command("audit", "list", "--json", "--event", "authz_fail")).out.splitlines()
+        assert [json.loads(each)["subject"] for each in entries] == ["alice"] * 3
+
+
+async def test_az_10_11_what_is_taken_away_is_gone_within_a_second(tmp_path: Path) -> None:
+    """AZ-10, AZ-11: a moderator is demoted and an open socket knows it at once, without a reconnect; and back again."""
+    async with chat(tmp_path) as at:
+        password = await at.add_user("alice", "four white rabbits and a watch", roles=["moderator"])
+        async with as_user(at, "alice", password) as socket:
+            assert await answer(socket, MUTE) == "passes"
+            assert (await at.command("users", "set-roles", "alice", "--role", "member")).status == 0
+            done = time.monotonic()
+            while await answer(socket, MUTE) == "passes":
+                assert time.monotonic() - done < 1
+            assert await answer(socket, SAY) == "passes"
+            assert (await at.command("users", "set-roles", "alice", "--role", "moderator")).status == 0
+            done = time.monotonic()
+            while await answer(socket, MUTE) != "passes":
+                assert time.monotonic() - done < 1
+
+
+async def test_az_14_unknown_actions_are_refused_and_counted(tmp_path: Path) -> None:
+    """AZ-14: types that have no rule, in every spelling, never arrive; the metrics say how many."""
+    async with chat(tmp_path) as at:
+        password = await at.add_user("alice", "four white rabbits and a watch", roles=["moderator"])
+        key = await at.add_service("prometheus", grants=["wsauth:metrics"])
+        async with as_user(at, "alice", password) as socket:
+            for name in ("shout", "Say", "say ", "say/v2", "auth_admin"):
+                assert (
+                    await answer(socket, json.dumps({"type": name, "room": "lobby", "text": "x"})) == "message_invalid"
+                )
+        metrics = (await called("GET", f"{at.admin}/metrics", key, None)).text
+        assert 'wsauth_messages_refused_total{code="message_invalid"} 5.0' in metrics

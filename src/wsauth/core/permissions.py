@@ -5,7 +5,7 @@ and a final or inner `**` for any number of them. Names come from credentials an
 What begins with `wsauth:` is reached by no pattern, role or claim; only the grants of our own users give it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from wsauth.core.identity import RESERVED, Identity
@@ -15,6 +15,7 @@ __all__ = ["RESERVED", "Permissions", "Roles"]
 
 _NAME_LIMIT: Final = 1024
 _CACHE_LIMIT: Final = 1024
+_INCLUDES: Final = "@"
 
 Pattern = tuple[str, ...]
 
@@ -55,10 +56,11 @@ class Roles:
     """Hold what each role may do, and resolve identities. Compiled once per set of roles.
 
     Args:
-        table: role → permissions, which may hold `*` and `**`.
+        table: role → permissions, which may hold `*` and `**`; `@member` stands for all of another role.
 
     Raises:
-        ConfigurationError: a pattern has an empty segment, reaches for `wsauth:`, or mixes `*` with text.
+        ConfigurationError: a pattern has an empty segment, reaches for `wsauth:`, or mixes `*` with text; or a role
+            includes one that is not there, or itself.
     """
 
     __slots__ = ("_compiled", "_table")
@@ -66,7 +68,8 @@ class Roles:
     def __init__(self, table: Mapping[str, Iterable[str]]) -> None:
         if not isinstance(table, Mapping):
             raise ConfigurationError('roles is a table: write roles={"member": ["chat:*:send"]}')
-        self._table = {role: _checked(role, patterns) for role, patterns in table.items()}
+        own = {role: _checked(role, patterns) for role, patterns in table.items()}
+        self._table = {role: tuple(_with_included(role, own, ())) for role in own}
         self._compiled: dict[tuple[tuple[str, ...], ...], Permissions] = {}
 
     def resolve(self, identity: Identity) -> Permissions:
@@ -89,11 +92,26 @@ class Roles:
         return Permissions(names, sorted(patterns))
 
 
+def _with_included(role: str, own: Mapping[str, tuple[str, ...]], above: tuple[str, ...]) -> Iterator[str]:
+    """Return the entries of a role, with those of the roles that it includes in their place."""
+    if role in above:
+        raise ConfigurationError(f"roles: {role!r} includes itself, by {' and '.join(above)}")
+    for entry in own[role]:
+        if not entry.startswith(_INCLUDES):
+            yield entry
+        elif entry[1:] in own:
+            yield from _with_included(entry[1:], own, (*above, role))
+        else:
+            raise ConfigurationError(f"roles: {role!r} includes {entry[1:]!r}, and there is no such role")
+
+
 def _checked(role: str, patterns: Iterable[str]) -> tuple[str, ...]:
     if isinstance(patterns, str):
         raise ConfigurationError(f'roles: {role!r} is a list of permissions: write ["{patterns}"]')
     entries = tuple(patterns)
     for entry in entries:
+        if entry.startswith(_INCLUDES):
+            continue
         segments = entry.split(":")
         if not entry or "" in segments:
             raise ConfigurationError(f"roles: {role!r} has the permission {entry!r}, which has an empty segment")

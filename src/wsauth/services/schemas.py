@@ -29,10 +29,12 @@ def compiled(schema: Mapping[str, Any], name: str) -> Callable[[Any], str | None
         raise ConfigurationError(f"{name}: it is no JSON Schema: {first}") from None
 
     def wrong(value: Any) -> str | None:
+        if validator.is_valid(value):
+            return None
         for error in validator.iter_errors(value):
             path = ".".join(map(str, error.instance_path)) or "the message"
             return f"{path}: {error.schema_path[-1]}"
-        return None
+        return "the message: schema"
 
     return wrong
 

@@ -144,3 +144,30 @@ def test_a_role_is_a_list() -> None:
     """One text instead of a list would be a list of letters."""
     with pytest.raises(ConfigurationError, match=r'write \["chat:read"\]'):
         Roles({"member": "chat:read"})
+
+
+def test_a_role_includes_others() -> None:
+    """With all that those include, patterns too; what is added to one reaches every role above it."""
+    roles = Roles({"guest": ["chat:*:read"], "member": ["@guest", "chat:*:send"], "owner": ["@member", "chat:**"]})
+    owner = roles.resolve(Identity("alice", issuer="i", roles=["owner"]))
+    assert owner.names == ("chat:**", "chat:*:read", "chat:*:send")
+    assert roles.resolve(Identity("alice", issuer="i", roles=["@guest"])).names == ()
+    assert roles.resolve(Identity("alice", issuer="i", roles=["guest"], permissions=["@owner"])).names == (
+        "@owner",
+        "chat:*:read",
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"a": ["@b"]}, "'a' includes 'b', and there is no such role"),
+        ({"a": ["@a"]}, "'a' includes itself"),
+        ({"a": ["@b"], "b": ["@c"], "c": ["@a"]}, "'a' includes itself, by a and b and c"),
+        ({"a": ["@"]}, "there is no such role"),
+    ],
+)
+def test_what_cannot_be_included_is_named(table: dict[str, list[str]], words: str) -> None:
+    """A role that is not there, and a circle."""
+    with pytest.raises(ConfigurationError, match=words):
+        Roles(table)
