@@ -240,7 +240,8 @@ def _set_rights(
 def _add(transaction: Transaction, user: User, key_tag: bytes | None) -> User:
     if _find(transaction, user.username) is not None:
         raise Refused("conflict", f"there is a user {user.username!r}")
-    added = msgspec.structs.replace(user, epoch=_tell(transaction, user, {"added": True}))
+    told = {} if user.issuer == OWN_ISSUER else {"added": True}
+    added = msgspec.structs.replace(user, epoch=_tell(transaction, user, told))
     transaction.run(
         _ADD,
         {
