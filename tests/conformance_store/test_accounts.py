@@ -126,7 +126,7 @@ async def test_first_logins_at_once_are_all_in(store: Store) -> None:
 async def test_nobody_elses_account_is_a_users(store: Store, owner: User) -> None:
     """A provider that calls itself wsauth gets nobody in."""
     with pytest.raises(ValueError, match="nobody else's"):
-        await store.sessions.sign_in(session(owner.username, "wsauth"), said("admin"))
+        await store.sessions.sign_in(session(owner.username, "wsauth"), said("admin", seen=await store.feed.newest()))
 
 
 async def test_a_log_out_at_the_provider_ends_what_began_with_it(store: Store) -> None:
