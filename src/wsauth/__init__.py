@@ -7,6 +7,7 @@ from wsauth.core.events import Closed, Connected, RightsChanged
 from wsauth.core.identity import Identity
 from wsauth.errors import ConfigurationError, PermissionDenied, Refused, StepUpRequired
 from wsauth.guard import Guard, Route
+from wsauth.interfaces.authorizer import Authorizer
 from wsauth.interfaces.verifier import Verifier
 from wsauth.services.connections.connection import Connection
 from wsauth.services.connections.connections import Report
@@ -16,6 +17,7 @@ from wsauth.verifiers.jwt import JWTVerifier
 from wsauth.verifiers.password import PasswordVerifier
 
 __all__ = [
+    "Authorizer",
     "Closed",
     "ConfigurationError",
     "Connected",

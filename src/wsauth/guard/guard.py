@@ -27,6 +27,7 @@ from wsauth.guard.watch import Watch
 from wsauth.integrations.asgi import logs
 from wsauth.integrations.asgi.coverage import unguarded
 from wsauth.interfaces.audit import recording
+from wsauth.interfaces.authorizer import Authorizer
 from wsauth.interfaces.clock import Clock
 from wsauth.interfaces.sessions import Known
 from wsauth.interfaces.verifier import Verifier
@@ -66,6 +67,7 @@ class Guard:
         access_ttl: the lease of a ticket, a password, our own session cookie or an API key.
         ticket_ttl: how long a ticket may wait to be used.
         allowances: what an address may do that does not authenticate, and an identity that does.
+        authorizer: decides what `Connection.authorize` and the FastAPI dependency are asked; otherwise the roles do.
         closed: a path without a `Route` is refused with 404, instead of needing credentials.
         clock: for tests.
         actions: what is done about what looks like an attack, such as `{"second_network": ["end_session", "alert"]}`;
@@ -89,6 +91,7 @@ class Guard:
         access_ttl: str | float = "5m",
         ticket_ttl: str | float = "30s",
         allowances: Allowances = DEFAULT,
+        authorizer: Authorizer | None = None,
         closed: bool = False,
         clock: Clock | None = None,
         actions: Mapping[str, Sequence[str]] | None = None,
@@ -114,6 +117,7 @@ class Guard:
         self.authentication = Authentication(self.verifiers, self._tickets)
         self.throttling = Throttling(allowances, backend.clock)
         self.connections = Connections(backend.clock, self.roles, self.authentication, self.bus, self.throttling)
+        self.connections.authorizer = _authorizer(authorizer)
         if backend.trail is not None:
             self.connections.unwritable = backend.trail.stopped
         self._watch = Watch(
@@ -425,6 +429,14 @@ def _checked(verifiers: Sequence[Verifier], *, alone: bool) -> tuple[Verifier, .
     if not verifiers and alone:
         _log.warning("a guard without verifiers: tickets of its own are the only way in")
     return tuple(verifiers)
+
+
+def _authorizer(authorizer: Authorizer | None) -> Authorizer | None:
+    named = inspect.iscoroutinefunction(getattr(authorizer, "authorize", None)) and not isinstance(authorizer, type)
+    if authorizer is not None and not named:
+        wanted = "async def authorize(self, identity, permissions, permission)"
+        raise ConfigurationError(f"authorizer: {authorizer!r} is no object with `{wanted}`")
+    return authorizer
 
 
 def _routes(routes: Iterable[Route]) -> list[Route]:

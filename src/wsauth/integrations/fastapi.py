@@ -33,7 +33,7 @@ def connection(*permissions: str) -> Any:
         if not isinstance(found, Connection):
             raise ConfigurationError(_MISSING)
         for permission in permissions:
-            found.require(permission)
+            await found.authorize(permission)
         return found
 
     return Depends(depend)

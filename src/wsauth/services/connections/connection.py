@@ -19,6 +19,7 @@ from wsauth.core.step_up import check_login
 from wsauth.core.users import held_back
 from wsauth.errors import ConfigurationError, PermissionDenied, Refused
 from wsauth.interfaces.transport import Transport
+from wsauth.services.authorizing import check_allowed
 from wsauth.services.connections.deadlines import Deadline
 from wsauth.services.connections.pacing import Pace
 from wsauth.services.connections.rechecks import Recheck
@@ -115,6 +116,14 @@ class Connection:
         """
         if not self.allows(permission):
             raise PermissionDenied(permission)
+
+    async def authorize(self, permission: str) -> None:
+        """Go on only if the guard's authorizer says that it may do this, as of now; without one as `require`.
+
+        Raises:
+            PermissionDenied: it may not, or nobody says so.
+        """
+        await check_allowed(self._service.authorizer, self.identity, self.permissions, permission)
 
     def require_login(self, *, max_age: str | float | None = None, acr: Sequence[str] = ()) -> None:
         """Go on only if its person has logged in lately, or strongly enough, as of now.

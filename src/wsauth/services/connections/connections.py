@@ -21,6 +21,7 @@ from wsauth.core.protocol.machine import Machine
 from wsauth.core.protocol.states import State
 from wsauth.core.refusals import ID_LENGTH
 from wsauth.errors import Refused
+from wsauth.interfaces.authorizer import Authorizer
 from wsauth.interfaces.clock import Clock
 from wsauth.interfaces.feed import Answer
 from wsauth.interfaces.transport import Transport
@@ -150,6 +151,7 @@ class Connections:
         heard_at: when the read of the feed began that is known here, in seconds since the epoch.
         hearing_timeout: seconds after that from which nothing is granted any more.
         draining: nobody is let in any more.
+        authorizer: decides what `Connection.authorize` is asked; `None`: the roles do.
         unwritable: says why nobody new is let in while what happens cannot be written down, or `None`.
         on_lease: told of every connection whose lease is another than before.
         on_gone: told of every connection that is gone.
@@ -169,11 +171,13 @@ class Connections:
     on_gone: Callable[[Connection], None] | None
     on_stray: Callable[[Identity], None] | None
     unwritable: Callable[[], Refused | None] | None
+    authorizer: Authorizer | None
 
     def __init__(
         self, clock: Clock, roles: Roles, authentication: Authentication, bus: Bus, throttling: Throttling
     ) -> None:
         self.clock = clock
+        self.authorizer = None
         self.authentication = authentication
         self.bus = bus
         self.throttling = throttling
