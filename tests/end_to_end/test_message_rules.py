@@ -67,6 +67,7 @@ async def gateway(folder: Path) -> AsyncGenerator[str]:
 path = "/ws"
 upstream = "ws://127.0.0.1:{port}"
 message_rules = "{RULES}"
+on_rights_change = "keep"
 
 [roles]
 {chr(10).join(f"{name} = {json.dumps(patterns)}" for name, patterns in ROLES.items())}
@@ -153,6 +154,7 @@ async def test_a_client_that_does_not_speak_wsauth(tmp_path: Path, target: Any) 
     async with target(tmp_path) as url, opened(url, {"roles": ["member"]}, speaks=False) as socket:
         await socket.send('{"type":"shout"}')
         await socket.send(b"binary")
+        await socket.send('{"type":"move","board.id":"b1","board":{"id":"*"}}')
         await socket.send('{"type":"say","room":"*","text":"hi"}')
         await socket.send(['{"type":"sa', 'y","room":"lob', 'by","text":"hi","from":"mallory"}'])
         assert json.loads(await socket.recv()) == {"type": "say", "room": "lobby", "text": "hi", "from": "alice"}
@@ -172,6 +174,18 @@ async def test_whoever_sends_nonsense_all_the_time_is_cut_off(tmp_path: Path, ta
                 told.append(json.loads(await socket.recv())["type"])
         assert set(told) <= {"auth_refused", "auth_error"}
         assert (socket.close_code, (socket.close_reason or "").partition(";")[0]) == (1008, "message_invalid")
+
+
+@TARGETS
+async def test_a_flood_of_refused_messages_ends(tmp_path: Path, target: Any) -> None:
+    """Two hundred within a minute, whatever for: the connection is closed, and may come back later."""
+    async with target(tmp_path) as url, opened(url, {"roles": []}) as socket:
+        with suppress(ConnectionClosed):
+            for _ in range(400):
+                await socket.send('{"type":"say","room":"lobby","text":"hi"}')
+            while True:
+                await socket.recv()
+        assert (socket.close_code, (socket.close_reason or "").partition(";")[0]) == (1013, "rate_limited")
 
 
 @TARGETS
@@ -196,6 +210,7 @@ CHAT = """
 path = "/ws"
 upstream = "ws://127.0.0.1:{port}"
 message_rules = "{rules}"
+on_rights_change = "keep"
 
 [roles]
 member = ["chat:*:send"]

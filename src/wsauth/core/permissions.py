@@ -5,7 +5,7 @@ and a final or inner `**` for any number of them. Names come from credentials an
 What begins with `wsauth:` is reached by no pattern, role or claim; only the grants of our own users give it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from wsauth.core.identity import RESERVED, Identity
@@ -69,7 +69,9 @@ class Roles:
         if not isinstance(table, Mapping):
             raise ConfigurationError('roles is a table: write roles={"member": ["chat:*:send"]}')
         own = {role: _checked(role, patterns) for role, patterns in table.items()}
-        self._table = {role: tuple(_with_included(role, own, ())) for role in own}
+        self._table: dict[str, tuple[str, ...]] = {}
+        for role in own:
+            _include(role, own, (), self._table)
         self._compiled: dict[tuple[tuple[str, ...], ...], Permissions] = {}
 
     def resolve(self, identity: Identity) -> Permissions:
@@ -92,17 +94,24 @@ class Roles:
         return Permissions(names, sorted(patterns))
 
 
-def _with_included(role: str, own: Mapping[str, tuple[str, ...]], above: tuple[str, ...]) -> Iterator[str]:
-    """Return the entries of a role, with those of the roles that it includes in their place."""
+def _include(
+    role: str, own: Mapping[str, tuple[str, ...]], above: tuple[str, ...], done: dict[str, tuple[str, ...]]
+) -> tuple[str, ...]:
+    """Return the entries of a role, those of the roles that it includes in their place, and keep them in `done`."""
+    if role in done:
+        return done[role]
     if role in above:
         raise ConfigurationError(f"roles: {role!r} includes itself, by {' and '.join(above)}")
+    entries: dict[str, None] = {}
     for entry in own[role]:
         if not entry.startswith(_INCLUDES):
-            yield entry
+            entries[entry] = None
         elif entry[1:] in own:
-            yield from _with_included(entry[1:], own, (*above, role))
+            entries |= dict.fromkeys(_include(entry[1:], own, (*above, role), done))
         else:
             raise ConfigurationError(f"roles: {role!r} includes {entry[1:]!r}, and there is no such role")
+    done[role] = tuple(entries)
+    return done[role]
 
 
 def _checked(role: str, patterns: Iterable[str]) -> tuple[str, ...]:

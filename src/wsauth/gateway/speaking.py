@@ -24,6 +24,8 @@ __all__ = ["Speaking"]
 
 _log: Final = logging.getLogger("wsauth")
 _BINARY: Final = 2
+_UNSAID: Final = 64
+"""Control messages that wait for their turn."""
 _PINGS: Final = 100
 """Pings that somebody who is not authenticated gets an answer to."""
 _THIN: Final = 8
@@ -128,6 +130,7 @@ class Speaking:
         if self._inserts and not self._link.client.told and not self.begun(self._link.up):
             self._link.client.write(b"".join(self._inserts))
             self._inserts.clear()
+            self._read_client()
 
     def deliver(self, message: Message) -> None:
         """Pass a message of the client on, as it came."""
@@ -177,7 +180,9 @@ class Speaking:
 
     def _stops(self) -> bool:
         link = self._link
-        return self._held or link.dead or link.closes or not link.connection.machine.taking
+        # What cannot be said yet is not to grow without an end: whoever is answered waits for it.
+        waits = len(self._inserts) > _UNSAID
+        return self._held or waits or link.dead or link.closes or not link.connection.machine.taking
 
     def _read_client(self) -> None:
         """Take frame by frame what the machine takes now."""
@@ -283,7 +288,8 @@ class Speaking:
         try:
             message = Text(payload.decode()) if self._first == frames.TEXT else Binary(payload)
         except UnicodeDecodeError:
-            if self._link.connection.machine.state is State.PENDING:
+            machine = self._link.connection.machine
+            if machine.state is State.PENDING or machine.policy.rules is not None:
                 self._link.connection.end(Refused("request_invalid", "a text message is not UTF-8"), 1007)
                 return
             message = Binary(payload)

@@ -18,6 +18,7 @@ __all__ = ["message_rules", "rules_of"]
 
 _DEPTH: Final = 16
 _ITEMS: Final = 1_000
+_MOST: Final = Limits(size=1 << 62, depth=32, items=1_000_000)
 _TOP: Final = frozenset({"member", "unknown", "max_size", "max_depth", "max_items", "messages"})
 _RULE: Final = frozenset(
     {"permission", "schema", "set", "demand", "max_size", "max_depth", "max_items", "rate", "max_age", "acr"}
@@ -64,7 +65,7 @@ def message_rules(content: Mapping[str, Any], file: Path | None = None) -> Rules
     unknown = content.get("unknown", "refuse")
     if unknown not in ("refuse", "pass"):
         raise ConfigurationError(f'{name}: unknown = {unknown!r}: write "refuse" or "pass"')
-    limits = _limits(content, Limits(size=1 << 62, depth=_DEPTH, items=_ITEMS), name)
+    limits = _limits(content, Limits(size=1 << 62, depth=_DEPTH, items=_ITEMS), name, most=_MOST)
     rules = {kind: _rule(rule, limits, f"{name}: messages.{kind}", file) for kind, rule in messages.items()}
     member = _text(content, "member", "type", name)
     try:
@@ -77,7 +78,7 @@ def _rule(rule: Mapping[str, Any], limits: Limits, name: str, file: Path | None)
     _check_keys(rule, _RULE, name)
     own = {"max_size", "max_depth", "max_items"} & set(rule)
     schema, age, acr = rule.get("schema"), rule.get("max_age"), rule.get("acr", ())
-    if isinstance(acr, str) or not all(isinstance(each, str) for each in acr):
+    if not isinstance(acr, list | tuple) or not all(isinstance(each, str) for each in acr):
         raise ConfigurationError(f'{name}.acr is a list of names: write acr = ["…"]')
     return MessageRule(
         permission=_text(rule, "permission", "", name),
@@ -113,18 +114,22 @@ def _schema(schema: Any, name: str, file: Path | None) -> Mapping[str, Any]:
         raise ConfigurationError(f"{name}.schema: {error}") from None
 
 
-def _limits(table: Mapping[str, Any], default: Limits, name: str) -> Limits:
-    def count(key: str, otherwise: int) -> int:
+def _limits(table: Mapping[str, Any], default: Limits, name: str, *, most: Limits | None = None) -> Limits:
+    """Return the limits of a table: what it does not say is as the default; none is larger than the most."""
+
+    def count(key: str, otherwise: int, largest: int) -> int:
         value = table.get(key, otherwise)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigurationError(f"{name}.{key} = {value!r}: write a number from 1")
+        if key == "max_size" and isinstance(value, str):
+            value = size(value, f"{name}.max_size")
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= largest:
+            raise ConfigurationError(f"{name}.{key} = {value!r}: write a number from 1 to {largest}")
         return value
 
-    bytes_ = size(table["max_size"], f"{name}.max_size") if "max_size" in table else default.size
+    most = most or default
     return Limits(
-        size=min(bytes_ or default.size, default.size),
-        depth=min(count("max_depth", default.depth), default.depth),
-        items=min(count("max_items", default.items), default.items),
+        size=count("max_size", default.size, most.size),
+        depth=count("max_depth", default.depth, most.depth),
+        items=count("max_items", default.items, most.items),
     )
 
 

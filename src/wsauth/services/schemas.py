@@ -1,11 +1,14 @@
 """JSON Schema (2020-12), checked by jsonschema-rs: compiled once, never fetched, and never repeating what was sent."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from wsauth.errors import ConfigurationError
 
 __all__ = ["compiled"]
+
+_LONGEST: Final = 100
+"""Characters of a place."""
 
 
 def compiled(schema: Mapping[str, Any], name: str) -> Callable[[Any], str | None]:
@@ -23,7 +26,9 @@ def compiled(schema: Mapping[str, Any], name: str) -> Callable[[Any], str | None
     except ImportError:
         raise ConfigurationError(f"{name}: message rules with a schema need: pip install 'wsauth[rules]'") from None
     try:
-        validator = jsonschema_rs.validator_for(dict(schema), retriever=_refuse)
+        validator = jsonschema_rs.validator_for(
+            dict(schema), retriever=_refuse, validate_formats=True, pattern_options=jsonschema_rs.RegexOptions()
+        )
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         first = str(error).partition("\n")[0]
         raise ConfigurationError(f"{name}: it is no JSON Schema: {first}") from None
@@ -32,8 +37,11 @@ def compiled(schema: Mapping[str, Any], name: str) -> Callable[[Any], str | None
         if validator.is_valid(value):
             return None
         for error in validator.iter_errors(value):
-            path = ".".join(map(str, error.instance_path)) or "the message"
-            return f"{path}: {error.schema_path[-1]}"
+            # A member that the schema does not name has a name of the sender's.
+            named = [
+                str(each) if each in error.schema_path or isinstance(each, int) else "*" for each in error.instance_path
+            ]
+            return f"{'.'.join(named)[-_LONGEST:] or 'the message'}: {error.schema_path[-1]}"
         return "the message: schema"
 
     return wrong

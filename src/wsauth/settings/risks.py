@@ -122,7 +122,7 @@ def _route(name: str, route: Route) -> Iterator[str]:
             f"{name}.compression = true: max_message counts compressed bytes, so a small message may become a large "
             "one upstream, and the length of messages that hold a secret and a stranger's text tells of both (CRIME)"
         )
-    if route.on_rights_change == "keep" and not route.message_rules:
+    if route.on_rights_change == "keep":
         yield f'{name}.on_rights_change = "keep": an upstream goes on to act by rights that were taken away'
 
 

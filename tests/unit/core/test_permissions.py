@@ -158,6 +158,12 @@ def test_a_role_includes_others() -> None:
     )
 
 
+def test_many_roles_that_include_each_other_twice() -> None:
+    """Each is looked at once."""
+    table = {f"r{n}": [f"@r{n - 1}", f"@r{n - 1}", f"p:{n}"] if n else ["p:0"] for n in range(200)}
+    assert len(Roles(table).resolve(Identity("alice", issuer="i", roles=["r199"])).names) == 200
+
+
 @pytest.mark.parametrize(
     ("table", "words"),
     [

@@ -69,6 +69,39 @@ def test_a_rate_is_of_a_type_and_a_connection(rules: Rules) -> None:
     assert rules.judge('{"type":"typing"}', *somebody(case), NOW + 1200, one)
 
 
+def test_limits_at_the_top_are_those_that_are_written() -> None:
+    """Larger than the defaults too."""
+    wide = message_rules({"max_depth": 30, "max_items": 5000, "messages": {"a": {}}})
+    text = '{"type":"a","n":' + "[" * 25 + ",".join("1" * 3000) + "]" * 25 + "}"
+    assert wide.judge(text, *somebody({"roles": []}), NOW, {}) == text
+
+
+def test_nobody_has_no_session_and_no_name() -> None:
+    """What the sender does not have is neither demanded nor written."""
+    rules = message_rules({"messages": {"a": {"demand": {"s": "{session_id}"}}, "b": {"set": {"s": "{session_id}"}}}})
+    for text in ('{"type":"a","s":""}', '{"type":"b"}'):
+        with pytest.raises(MessageRefused, match="session_id"):
+            rules.judge(text, *somebody({"roles": []}), NOW, {})
+
+
+def test_what_the_sender_has_named_is_not_repeated() -> None:
+    """A member that the schema does not name may be a secret, or a megabyte."""
+    schema = {"additionalProperties": {"type": "string"}, "properties": {"n": {"type": "integer"}}}
+    rules = message_rules({"messages": {"a": {"schema": schema}}})
+    for text, detail in (('{"type":"a","PASSWORD=hunter2":5}', "*: type"), ('{"type":"a","n":"x"}', "n: type")):
+        with pytest.raises(MessageRefused) as no:
+            rules.judge(text, *somebody({"roles": []}), NOW, {})
+        assert no.value.detail == detail
+
+
+def test_formats_are_looked_at() -> None:
+    """`format` is no ornament."""
+    rules = message_rules({"messages": {"a": {"schema": {"properties": {"e": {"format": "email"}}}}}})
+    with pytest.raises(MessageRefused, match="format"):
+        rules.judge('{"type":"a","e":"nobody"}', *somebody({"roles": []}), NOW, {})
+    assert rules.judge('{"type":"a","e":"alice@app.example"}', *somebody({"roles": []}), NOW, {})
+
+
 def test_unknown_types_pass_only_where_that_is_written() -> None:
     """They are read as safely as the others."""
     lax = message_rules(tomllib.loads('unknown = "pass"\n[messages.say]\npermission = "chat:send"\n'))
@@ -93,6 +126,17 @@ def test_unknown_types_pass_only_where_that_is_written() -> None:
         ("[messages.a]\nset = { from = '{role}' }", "messages.a.set.from"),
         ("[messages.a]\nset = { 'a.b' = '{subject}' }", "messages.a.set.a.b"),
         ("[messages.a]\nset = 'x'", "table of texts"),
+        ("[messages.a]\nset = { type = 'b' }", "messages.a.set.type"),
+        ("[messages.a]\npermission = 'x{a}{b}'", "is no name"),
+        ("[messages.a]\npermission = 'chat:x{a}'", "is no name"),
+        ("[messages.a]\npermission = 'chat:{}'", "is no name"),
+        ("[messages.a]\npermission = 'chat:{a..b}'", "is no name"),
+        ("[messages.a]\npermission = 'wsauth:admin'", "is no name"),
+        ("[messages.a]\npermission = 'u:{subject}'", "set or demand it"),
+        ("max_depth = 33", "from 1 to 32"),
+        ("[messages.a]\nmax_items = 2000", "from 1 to 1000"),
+        ("[messages.a]\nacr = 5", "list of names"),
+        ("[messages.a]\nschema = { pattern = '(?=a)b' }", "no JSON Schema"),
         ("[messages.a]\nrate = 'often'", "messages.a.rate"),
         ("[messages.a]\nmax_age = 'soon'", "messages.a.max_age"),
         ("[messages.a]\nacr = '2'", "list of names"),

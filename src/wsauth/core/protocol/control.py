@@ -188,6 +188,8 @@ def message_refused(refusal: Refusal, number: int, detail: str) -> str:
         "detail": detail or refusal.rule.text,
         "id": refusal.id,
     }
+    if refusal.retry_after is not None:
+        message["retry_after"] = round_up(refusal.retry_after)
     return _write(message)
 
 

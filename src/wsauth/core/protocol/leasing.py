@@ -193,7 +193,7 @@ class Leasing(Ground):
         What nobody in particular had, everybody may come back for.
         """
         told = self._told
-        if told is None or told.identity is NOBODY or self.policy.on_rights_change == "keep" or self.policy.rules:
+        if told is None or told.identity is NOBODY or self.policy.on_rights_change == "keep":
             return []
         permissions = set(told.permissions.names) - set(lease.permissions.names)
         return sorted(permissions | (set(told.identity.roles) - set(lease.identity.roles)))

@@ -22,10 +22,13 @@ from wsauth.core.protocol.leasing import Leasing
 from wsauth.core.protocol.presented import accepts, read_first, read_renewal
 from wsauth.core.protocol.states import ConnectionEvent, LeaseEvent, State
 from wsauth.core.refusals import Refusal
-from wsauth.core.rules.rules import MessageRefused, Rules
+from wsauth.core.rules.rules import MessageRefused, Rules, is_in_rate
 from wsauth.errors import Refused
 
 __all__ = ["Machine"]
+
+_REFUSED = "\n"
+"""What refused messages are counted as; no type is named so."""
 
 
 class Machine(Leasing):
@@ -331,6 +334,8 @@ class Machine(Leasing):
             passes = rules.judge(message, lease.identity, lease.permissions, now, self._levels)
         except MessageRefused as error:
             self._refuse_message(error, self._judged, error.detail, now)
+            if self.state is State.OPEN and not is_in_rate(wire.REFUSED_MESSAGES, _REFUSED, now, self._levels):
+                self._refuse("rate_limited", f"more than {wire.REFUSED_MESSAGES} refused messages", now)
         else:
             self._out.append(commands.Deliver(passes, self._judged))
 

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from wsauth.core.throttling import Rate
+
 __all__ = [
     "BEARER_PREFIX",
     "CLOSE_TIMEOUT",
@@ -10,6 +12,7 @@ __all__ = [
     "MESSAGE_REFUSALS_PER_MINUTE",
     "REASON_LIMIT",
     "REFUSED_CLOSE_TIMEOUT",
+    "REFUSED_MESSAGES",
     "RENEWAL_INTERVAL",
     "RESERVED_PREFIX",
     "SUBPROTOCOL",
@@ -38,6 +41,8 @@ CLOSE_TIMEOUT: Final = 5.0
 REFUSED_CLOSE_TIMEOUT: Final = 2.0
 """The same for a refusal that is accepted so that its page can read it."""
 MESSAGE_REFUSALS_PER_MINUTE: Final = 10
+REFUSED_MESSAGES: Final = Rate(200, 60.0)
+"""Messages that rules refuse, whatever for, before the connection is closed."""
 """Refused application messages in a minute after which the connection is closed (1008)."""
 
 

@@ -8,17 +8,19 @@ from typing import Any, Final
 import msgspec
 
 from wsauth.core.identity import Identity
-from wsauth.core.permissions import Permissions
-from wsauth.core.rules.reading import Limits, is_plain, read
+from wsauth.core.permissions import RESERVED, Permissions
+from wsauth.core.rules.reading import Limits, check_limits, collides, is_plain, read
 from wsauth.core.step_up import check_login
 from wsauth.core.throttling import Rate
-from wsauth.core.tokens.rights import at
 from wsauth.errors import ConfigurationError, Refused, StepUpRequired
 
-__all__ = ["MessageRefused", "MessageRule", "Rules", "Said"]
+__all__ = ["MessageRefused", "MessageRule", "Rules", "Said", "is_in_rate"]
 
 _PLACE: Final = re.compile(r"\{([^{}]*)\}")
 _IDENTITY: Final = frozenset({"subject", "issuer", "session_id"})
+_PATH: Final = re.compile(r"[^.{}]+(?:\.[^.{}]+)*")
+_LARGEST: Final = 2**53 - 1
+"""Up to which every reader of JSON takes an integer for the same (RFC 8259 section 6)."""
 
 Said = str | bytes
 Schema = Callable[[Any], str | None]
@@ -82,7 +84,7 @@ class Rules:
         self._limits = limits
         self._unknown_passes = unknown_passes
         for name, rule in messages.items():
-            _check(name, rule)
+            _check(name, rule, member)
 
     def judge(
         self,
@@ -119,6 +121,8 @@ class Rules:
             self._check_limits(message, rule.limits)
         _check_rate(rule.rate, name, now, levels)
         changed = _attributed(rule, content, identity)
+        if collides(content):
+            raise MessageRefused("message_invalid", "it has two members whose names differ in case or form only")
         if rule.schema is not None and (wrong := rule.schema(content)) is not None:
             raise MessageRefused("message_invalid", wrong)
         if rule.permission and not permissions.allow(_permission(rule.permission, content)):
@@ -139,63 +143,87 @@ class Rules:
 
     def _check_limits(self, message: str, limits: Limits) -> None:
         try:
-            read(message.encode(), limits)
+            check_limits(message.encode(), limits)
         except ValueError as error:
             raise MessageRefused("message_invalid", str(error)) from None
 
 
-def _check(name: str, rule: MessageRule) -> None:
+def _check(name: str, rule: MessageRule, member: str) -> None:
     for key, table in (("set", rule.set), ("demand", rule.demand)):
         for field, text in table.items():
             unknown = set(_PLACE.findall(text)) - _IDENTITY
-            if unknown or "." in field or not field:
+            if unknown or not _PATH.fullmatch(field) or "." in field or field == member:
                 known = ", ".join(f"{{{each}}}" for each in sorted(_IDENTITY))
-                raise ConfigurationError(f"{name}.{key}.{field}: a member of the message, and a text with {known}")
-    if rule.permission:
-        rest = _PLACE.sub("x", rule.permission)
-        if "*" in rest or "" in rest.split(":") or "{" in rest or "}" in rest:
+                raise ConfigurationError(f"{name}.{key}.{field}: a member, not its type, and a text with {known}")
+    for segment in rule.permission.split(":") if rule.permission else ():
+        place = segment[1:-1] if segment.startswith("{") and segment.endswith("}") else None
+        good = bool(segment) and not set("*{}") & set(segment) if place is None else _PATH.fullmatch(place)
+        if not good or rule.permission.startswith(RESERVED):
             raise ConfigurationError(f"{name}.permission = {rule.permission!r} is no name: write chat:{{room}}:send")
+        if place in _IDENTITY - {*rule.set, *rule.demand}:
+            raise ConfigurationError(
+                f"{name}.permission: {{{place}}} is what the client says; set or demand it as well"
+            )
+
+
+def is_in_rate(rate: Rate, name: str, now: float, levels: dict[str, float]) -> bool:
+    """Count one more of a name, and tell whether that is within the rate.
+
+    Args:
+        rate: how often.
+        name: of what.
+        now: seconds since the epoch.
+        levels: name -> when what was counted is forgotten (a leaky bucket); changed where it is within the rate.
+    """
+    each = rate.seconds / rate.count
+    forgotten = max(levels.get(name, now), now) + each
+    if forgotten > now + rate.seconds:
+        return False
+    levels[name] = forgotten
+    return True
 
 
 def _check_rate(rate: Rate | None, name: str, now: float, levels: dict[str, float]) -> None:
-    """Count one message of a type; a level is the time at which it is empty again (a leaky bucket)."""
-    if rate is None:
-        return
-    each = rate.seconds / rate.count
-    empty_at = max(levels.get(name, now), now)
-    if empty_at + each > now + rate.seconds:
-        raise MessageRefused(
-            "rate_limited", f"more than {rate} of this type", retry_after=empty_at + each - now - rate.seconds
-        )
-    levels[name] = empty_at + each
+    if rate is not None and not is_in_rate(rate, name, now, levels):
+        wait = levels[name] + rate.seconds / rate.count - now - rate.seconds
+        raise MessageRefused("rate_limited", f"more than {rate} of this type", retry_after=wait)
 
 
 def _attributed(rule: MessageRule, content: dict[str, Any], identity: Identity) -> bool:
     """Write who says it, and look at what must be so; tells whether something was changed."""
     changed = False
     for field, text in rule.demand.items():
-        if content.get(field) != _of(identity, text):
+        if content.get(field) != _of(identity, text, field):
             raise MessageRefused("permission_denied", f"{field}: is not the sender's own")
     for field, text in rule.set.items():
-        wanted = _of(identity, text)
+        wanted = _of(identity, text, field)
         if content.get(field) != wanted:
             content[field] = wanted
             changed = True
     return changed
 
 
-def _of(identity: Identity, text: str) -> str:
-    return _PLACE.sub(lambda found: str(getattr(identity, found[1]) or ""), text)
+def _of(identity: Identity, text: str, field: str) -> str:
+    def value(found: re.Match[str]) -> str:
+        stands = getattr(identity, found[1])
+        if not stands:
+            raise MessageRefused("permission_denied", f"{field}: the sender has no {found[1]}")
+        return str(stands)
+
+    return _PLACE.sub(value, text)
 
 
 def _permission(template: str, content: Mapping[str, Any]) -> str:
     """Return the permission's name with the values of the message, each of which is one segment and means one thing."""
 
     def value(found: re.Match[str]) -> str:
-        stands = at(content, found[1])
-        text = str(stands) if type(stands) is int else stands
-        if not isinstance(text, str) or not is_plain(text):
+        stands: Any = content
+        for name in found[1].split("."):
+            stands = stands.get(name) if isinstance(stands, dict) else None
+        if type(stands) is int and abs(stands) <= _LARGEST:
+            return str(stands)
+        if not isinstance(stands, str) or not is_plain(stands):
             raise MessageRefused("message_invalid", f"{found[1]}: is missing, or no plain name")
-        return text
+        return stands
 
     return _PLACE.sub(value, template)

@@ -42,6 +42,8 @@ class Connection:
     Attributes:
         id: a handle of 32 hexadecimal digits; it opens nothing.
         taken: the number of the message that the application has received last.
+        numbers: of messages that rules have let pass and that an application of this process has not received yet;
+            `None` where there is none.
         charged: its address was charged, and gets that back when it authenticates.
         recheck: the questions about the credentials that the lease stands on, where somebody is asked about them.
     """
@@ -50,7 +52,6 @@ class Connection:
         "_ended",
         "_how",
         "_late",
-        "_numbers",
         "_origin",
         "_service",
         "_transport",
@@ -59,6 +60,7 @@ class Connection:
         "id",
         "indexed_as",
         "machine",
+        "numbers",
         "recheck",
         "taken",
     )
@@ -67,7 +69,7 @@ class Connection:
         self.id = machine.about.connection_id
         self.machine = machine
         self.taken = 0
-        self._numbers: deque[int] = deque()
+        self.numbers: deque[int] | None = None
         self.charged = False
         self.deadline: Deadline | None = None
         self.indexed_as: Identity | None = None
@@ -160,11 +162,11 @@ class Connection:
 
     def took(self) -> None:
         """Note that the application has received the next message."""
-        self.taken = self._numbers.popleft() if self._numbers else self.taken + 1
+        self.taken = self.numbers.popleft() if self.numbers else self.taken + 1
 
     def _deliver(self, deliver: commands.Deliver) -> None:
-        if deliver.number:
-            self._numbers.append(deliver.number)
+        if deliver.number and self.numbers is not None:
+            self.numbers.append(deliver.number)
         self._transport.deliver(deliver.message)
 
     # What a host reports.
