@@ -450,6 +450,27 @@ async def test_whoever_comes_by_another_name_of_this_machine_is_sent_to_the_righ
     assert not browser.cookies
 
 
+async def test_se_27_nobody_gets_a_session_that_they_did_not_ask_for(at: Serving, browser: httpx2.AsyncClient) -> None:
+    """SE-27: another site's page, frame or image begins nothing; whoever clicked, typed it or is here goes on."""
+    start = f"{at.http}/auth/oauth/idp/start?return_to=/a"
+
+    async def ask(**fetch: str) -> httpx2.Response:
+        headers = {f"Sec-Fetch-{name.title()}": value for name, value in fetch.items()}
+        return await browser.get(start, headers=headers)
+
+    unasked = await ask(site="cross-site", mode="navigate", dest="document")
+    assert (unasked.status_code, unasked.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert 'href="/auth/oauth/idp/start?return_to=/a"' in unasked.text
+    assert "frame-ancestors 'none'" in unasked.headers["content-security-policy"]
+    for dest in ("iframe", "image", "empty", "script"):
+        reply = await ask(site="cross-site", dest=dest, user="?1")
+        assert (reply.status_code, reply.json()["code"]) == (403, "csrf_failed")
+    assert not browser.cookies
+    for site, user in (("cross-site", "?1"), ("same-origin", ""), ("same-site", ""), ("none", "?1")):
+        reply = await ask(site=site, mode="navigate", dest="document", user=user)
+        assert reply.status_code == 303, (site, user)
+
+
 async def test_a_stronger_login_can_be_asked_for(at: Serving, browser: httpx2.AsyncClient) -> None:
     """`max_age` and `acr_values` reach the provider, and nothing else of the query does."""
     start = f"{at.http}/auth/oauth/idp/start"

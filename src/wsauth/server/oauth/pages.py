@@ -1,4 +1,4 @@
-"""What people see where signing in has failed: why, and how to try again. Programs get the same as JSON."""
+"""What people see where signing in has failed, or was begun by another site. Programs get problems as JSON."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 
 from wsauth.server.pages import HEADERS, STYLE
 
-__all__ = ["failed", "is_for_people", "style"]
+__all__ = ["confirm", "failed", "is_for_people", "style"]
 
 _PLACES: Final = re.compile(r"/auth/oauth/([^/]+)/(?:start|callback)")
 
@@ -38,6 +38,11 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
+def confirm(url: str) -> Response:
+    """Return the page that asks whether somebody wants to sign in, whom another site has sent here."""
+    return HTMLResponse(_CONFIRM.format(url=escape(url)), headers=dict(HEADERS))
+
+
 def style() -> Response:
     """Return the page's style."""
     return Response(STYLE, media_type="text/css; charset=utf-8", headers=dict(HEADERS))
@@ -54,6 +59,20 @@ _HTML: Final = """<!doctype html>
 <p>{detail}</p>
 <p><a href="{again}">Try again</a></p>
 <p>If it fails again, tell whoever runs this service the number <code>{id}</code>: their log has the reason.</p>
+</main>
+</html>
+"""
+
+_CONFIRM: Final = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Sign in?</title>
+<link rel="stylesheet" href="/auth/oauth/style.css">
+<main>
+<h1>Sign in?</h1>
+<p>Another site has sent you here.</p>
+<p><a href="{url}">Sign in</a></p>
 </main>
 </html>
 """

@@ -15,7 +15,7 @@ from wsauth.errors import Refused
 from wsauth.interfaces.provider import Provider
 from wsauth.server.answers import LoggedIn
 from wsauth.server.logins import Logins
-from wsauth.server.oauth.pages import style
+from wsauth.server.oauth.pages import confirm, style
 from wsauth.server.plane import Body, Plane
 from wsauth.server.problems import Unfit
 
@@ -79,6 +79,8 @@ class _SignIns:
         plane.check_address(request)
         query = _query(request)
         request.state.again = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        if _is_unasked(request):
+            return confirm(request.state.again)
         if self._is_elsewhere(request):
             return _redirect(plane.absolute(request.state.again))
         return_to, challenge = query.get("return_to", "/"), query.get("code_challenge", "")
@@ -192,6 +194,18 @@ class _SignIns:
         name = sign_ins_of(self._plane.local.verifier.cookie)
         found = [value for header in request.headers.getlist("cookie") for _, value in cut_cookies(header, [name])[0]]
         return found[0] if len(found) == 1 else ""
+
+
+def _is_unasked(request: Request) -> bool:
+    """Tell whether another site has sent the browser here by itself: nobody gets a session unasked (ASVS 7.6.2).
+
+    Raises:
+        Refused: `csrf_failed`: it is no window that somebody looks at.
+    """
+    headers = request.headers
+    if headers.get("sec-fetch-dest", "document") != "document":
+        raise Refused("csrf_failed", "Sec-Fetch-Dest says that signing in was begun by a part of a page")
+    return headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-user") != "?1"
 
 
 def _query(request: Request) -> dict[str, str]:
