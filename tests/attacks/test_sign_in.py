@@ -478,7 +478,13 @@ async def test_a_stronger_login_can_be_asked_for(at: Serving, browser: httpx2.As
     sent = parse_qs(urlsplit(reply.headers["location"]).query)
     assert (sent["max_age"], sent["acr_values"], "prompt" in sent) == (["0"], ["2 3"], False)
     assert sent["scope"] == ["openid profile email"]
-    for wrong in ({"max_age": "-1"}, {"max_age": "1e9"}, {"max_age": "soon"}, {"acr_values": "x" * 300}):
+    for wrong in (
+        {"max_age": "-1"},
+        {"max_age": "1e9"},
+        {"max_age": "soon"},
+        {"max_age": "\u0663"},
+        {"acr_values": "x" * 300},
+    ):
         assert (await browser.get(start, params=wrong)).status_code == 400
 
 

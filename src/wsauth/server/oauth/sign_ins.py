@@ -1,5 +1,6 @@
 """`/auth/oauth/{name}/…`: sign in with a provider, by the authorization code flow with PKCE (RFC 6749, RFC 9700)."""
 
+import re
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ _HEADERS: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"
 _LONGEST: Final = 4096
 _LONGEST_STEP_UP: Final = 256
 """Characters."""
+_SECONDS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 class Code(Body):
@@ -91,7 +93,7 @@ class _SignIns:
         if not challenge:
             self._answers.check_cookie()
         step_up = {name: query[name] for name in ("max_age", "acr_values") if query.get(name)}
-        if not step_up.get("max_age", "0").isdecimal() or len("".join(step_up.values())) > _LONGEST_STEP_UP:
+        if not _SECONDS.fullmatch(step_up.get("max_age", "0")) or len("".join(step_up.values())) > _LONGEST_STEP_UP:
             raise Unfit(400, "max_age: whole seconds; acr_values: names between blanks (OpenID Connect Core 3.1.2.1)")
         begun, cookie = self._transactions.begin(name, return_to, challenge, self._cookie(request))
         url = await provider.authorization_url(
