@@ -226,6 +226,8 @@ async def test_a_signed_token_of_a_real_provider(tmp_path: Path, node: Path) -> 
             elsewhere = await idp.token("alice", "https://elsewhere.example/signed")
             assert await code(at, elsewhere) == (401, "token_invalid")
             assert await code(at, idp.id_token) == (401, "token_invalid")  # OA-11
+            its_own = await idp.client_token(oidc.SIGNED)
+            assert (await called("GET", f"{at.http}/auth/me", its_own, None)).json()["subject"] == "client:app"  # OA-34
             ticket = (await called("POST", f"{at.http}/auth/ticket", token, {})).json()["ticket"]
         by_ticket = await stack.enter_async_context(connect(f"{at.ws}/ws?ticket={ticket}"))
         assert await echoes(by_ticket)
