@@ -266,6 +266,7 @@ class SessionEnded(ChangeEvent, frozen=True, kw_only=True, gc=False):
 
     session_id: str
     subject: str | None
+    issuer: str | None = None
 
 
 class PasswordChanged(ChangeEvent, frozen=True, kw_only=True, gc=False):

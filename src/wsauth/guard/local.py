@@ -31,7 +31,6 @@ from wsauth.services.signing import SigningKeys
 from wsauth.services.tokens import AccessTokens
 from wsauth.services.transactions import Transactions
 from wsauth.services.users import PasswordRules, Users
-from wsauth.services.vouching import Vouching
 from wsauth.verifiers.local import LocalVerifier
 
 __all__ = ["Local", "LocalKeys"]
@@ -97,7 +96,6 @@ class Local:
             orders=orders,
         )
         self.blocking = Blocking(store.blocks, after=keys.block_after, lasts=keys.block_for, clock=clock, bus=bus)
-        self._vouching = Vouching(providers, store.sessions, key_file=key_file, limits=limits, clock=clock)
         self.sessions = Sessions(
             store.users,
             store.sessions,
@@ -108,7 +106,7 @@ class Local:
             clock=clock,
             bus=bus,
             orders=orders,
-            vouching=self._vouching,
+            providers=providers,
             guessed=self.blocking.guessed,
         )
         self.verifier = LocalVerifier(self.tokens, self.sessions, self.users, secure=keys.secure)
@@ -125,7 +123,7 @@ class Local:
 
     async def aclose(self) -> None:
         """Check no more passwords, and ask no more providers."""
-        await self._vouching.aclose()
+        await self.sessions.aclose()
         await self.passwords.aclose()
 
     async def unlock(self, username: str) -> User:

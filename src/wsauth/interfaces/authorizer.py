@@ -1,6 +1,6 @@
 """An engine of your own that decides what somebody may do."""
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from wsauth.core.identity import Identity
 from wsauth.core.permissions import Permissions
@@ -8,7 +8,6 @@ from wsauth.core.permissions import Permissions
 __all__ = ["Authorizer"]
 
 
-@runtime_checkable
 class Authorizer(Protocol):
     """Decide, in place of the roles, what `Connection.authorize` is asked."""
 

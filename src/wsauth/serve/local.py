@@ -9,7 +9,6 @@ import contextlib
 import shutil
 import socket
 import tempfile
-from collections import deque
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -157,7 +156,7 @@ class _Conversation:
 
     def __init__(self, connection: Connection, receive: Receive, send: Send) -> None:
         self._connection = connection
-        connection.numbers = deque()
+        connection.number()
         self._receive = receive
         self._send = send
         self._accepted = False

@@ -111,28 +111,22 @@ class Plane:
             raise Refused("unavailable", "the feed of revocations was not read for too long", retry_after=1)
 
     def set_cookie(self, headers: MutableHeaders, value: str, max_age: float) -> None:
-        """Set the session cookie; `__Host-` binds it to this host, path and to https (RFC 6265bis section 4.1.3.2)."""
-        name = self.local.verifier.cookie
-        secure = "; Secure" if self.local.secure else ""
-        written = f"{name}={value}; Path=/; Max-Age={max(0, int(max_age))}; HttpOnly; SameSite=Lax{secure}"
-        headers.append("Set-Cookie", written)
+        """Set the session cookie."""
+        self._set(headers, self.local.verifier.cookie, value, max_age)
 
     def set_sign_ins(self, headers: MutableHeaders, value: str) -> None:
         """Set the cookie of the ways to providers that a browser is on; empty: of none."""
-        name, secure = sign_ins_of(self.local.verifier.cookie), "; Secure" if self.local.secure else ""
-        rest = int(LASTS) if value else 0
-        headers.append("Set-Cookie", f"{name}={value}; Path=/; Max-Age={rest}; HttpOnly; SameSite=Lax{secure}")
-
-    @property
-    def device_name(self) -> str:
-        """The name of the cookie by which a device is known that has logged in before; it opens nothing."""
-        return device_of(self.local.verifier.cookie)
+        self._set(headers, sign_ins_of(self.local.verifier.cookie), value, LASTS if value else 0)
 
     def set_device(self, headers: MutableHeaders, value: str) -> None:
         """Let a device be known after a login, so that nobody can lock it out by guessing (OWASP, device cookies)."""
+        self._set(headers, device_of(self.local.verifier.cookie), value, _DEVICE_KEPT)
+
+    def _set(self, headers: MutableHeaders, name: str, value: str, max_age: float) -> None:
+        """Set a cookie; `__Host-` binds it to this host, path and to https (RFC 6265bis section 4.1.3.2)."""
         secure = "; Secure" if self.local.secure else ""
-        written = f"{self.device_name}={value}; Path=/; Max-Age={_DEVICE_KEPT}; HttpOnly; SameSite=Lax{secure}"
-        headers.append("Set-Cookie", written)
+        rest = max(0, int(max_age))
+        headers.append("Set-Cookie", f"{name}={value}; Path=/; Max-Age={rest}; HttpOnly; SameSite=Lax{secure}")
 
 
 def port_of(urls: Urls) -> int:

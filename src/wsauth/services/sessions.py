@@ -3,7 +3,8 @@
 import secrets
 from base64 import urlsafe_b64encode
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from wsauth.core import events
@@ -56,7 +57,7 @@ class Sessions:
         clock: tells the time.
         bus: takes events.
         orders: reaches the sockets of all processes.
-        vouching: asks the providers at which sessions began.
+        providers: at which sessions begin, by their names.
         guessed: is told of each wrong password and where it came from.
     """
 
@@ -72,13 +73,12 @@ class Sessions:
         clock: Clock,
         bus: Bus,
         orders: Orders,
-        vouching: Vouching | None = None,
+        providers: Mapping[str, Provider] = MappingProxyType({}),
         guessed: Callable[[str, str], None] = lambda _, __: None,
     ) -> None:
         self.limits = limits
         self._guessed = guessed
-        self._vouching = vouching or Vouching({}, sessions, key_file=key_file, limits=limits, clock=clock)
-        self._vouching.end = self.end
+        self._vouching = Vouching(providers, sessions, self.end, key_file=key_file, limits=limits, clock=clock)
         self._users = users
         self._sessions = sessions
         self._passwords = passwords
@@ -89,6 +89,10 @@ class Sessions:
         self._orders = orders
         self._known: OrderedDict[str, Known] = OrderedDict()
         self._changes = 0
+
+    async def aclose(self) -> None:
+        """Ask no more providers."""
+        await self._vouching.aclose()
 
     # Opening.
 
@@ -414,7 +418,8 @@ class Sessions:
             if not found:
                 raise _NothingToDo
 
-        ended = events.SessionEnded(at=self._clock.now(), session_id=session_id, subject=subject)
+        named = {"subject": subject, "issuer": None if subject is None else issuer}
+        ended = events.SessionEnded(at=self._clock.now(), session_id=session_id, **named)
         with recording(lambda there: ended if there else None):
             if await self._ordered(write):
                 self._bus.publish(ended)

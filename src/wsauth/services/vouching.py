@@ -33,6 +33,7 @@ class Vouching:
     Args:
         providers: by their names.
         sessions: remembers what they said.
+        end: ends a session of which a provider says no.
         key_file: wraps their refresh tokens.
         limits: of sessions.
         clock: tells the time.
@@ -42,13 +43,14 @@ class Vouching:
         self,
         providers: Mapping[str, Provider],
         sessions: SessionStore,
+        end: Callable[[str], Awaitable[object]],
         *,
         key_file: KeyFile,
         limits: Limits,
         clock: Clock,
     ) -> None:
         self.providers = providers
-        self.end: Callable[[str], Awaitable[object]] = sessions.end
+        self._end = end
         self._sessions = sessions
         self._key_file = key_file
         self._limits = limits
@@ -144,7 +146,7 @@ class Vouching:
                 said = await provider.renew(token, Identity(session.subject, issuer=session.issuer), keep)
         except Refused as error:
             if error.code == "session_revoked":
-                await self.end(session.id)
+                await self._end(session.id)
             else:
                 await vouch(session.vouched_until or began)
             raise

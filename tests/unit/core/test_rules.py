@@ -107,7 +107,7 @@ def test_unknown_types_pass_only_where_that_is_written() -> None:
     lax = message_rules(tomllib.loads('unknown = "pass"\n[messages.say]\npermission = "chat:send"\n'))
     case: dict[str, Any] = {"roles": []}
     assert lax.judge('{"type":"new"}', *somebody(case), NOW, {}) == '{"type":"new"}'
-    for text in ('{"type":"new","a":1,"a":2}', '{"type":7}', '{"type":"say"}'):
+    for text in ('{"type":"new","a":1,"a":2}', '{"type":7}', '{"type":"say"}', '{"type":"new","Type":"say"}'):
         with pytest.raises(MessageRefused):
             lax.judge(text, *somebody(case), NOW, {})
 

@@ -73,9 +73,8 @@ def with_provider(it: Ground, provider: Scripted | None) -> None:
     providers = {} if provider is None else {"idp": provider}
     it.sessions._vouching = Vouching(
         providers,  # type: ignore[arg-type]  # as far as it is asked here
-        it.store.sessions, key_file=it.key_file, limits=LIMITS, clock=it.clock,
+        it.store.sessions, it.sessions.end, key_file=it.key_file, limits=LIMITS, clock=it.clock,
     )  # fmt: skip
-    it.sessions._vouching.end = it.sessions.end
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ class Ground:
         self._first = True
         self._message_refusals: deque[float] | None = None
         self._judged = 0
-        self._levels: dict[str, float] = {}
+        self._levels: dict[str, float] | None = None
         self._stirred_at = opened_at
         self._abort_at = inf
         self._told: Lease | None = None

@@ -8,6 +8,7 @@ What it keeps true is listed in `docs/topics/machine.md`.
 """
 
 from math import inf
+from typing import Final
 
 import msgspec
 
@@ -27,7 +28,7 @@ from wsauth.errors import Refused
 
 __all__ = ["Machine"]
 
-_REFUSED = "\n"
+_REFUSED: Final = "\n"
 """What refused messages are counted as; no type is named so."""
 
 
@@ -330,11 +331,12 @@ class Machine(Leasing):
         """Let a message pass as the rules say, or refuse it; who may say what is decided by the lease of now."""
         lease = self._held_lease()
         self._judged += 1
+        levels = self._levels = {} if self._levels is None else self._levels
         try:
-            passes = rules.judge(message, lease.identity, lease.permissions, now, self._levels)
+            passes = rules.judge(message, lease.identity, lease.permissions, now, levels)
         except MessageRefused as error:
             self._refuse_message(error, self._judged, error.detail, now)
-            if self.state is State.OPEN and not is_in_rate(wire.REFUSED_MESSAGES, _REFUSED, now, self._levels):
+            if self.state is State.OPEN and not is_in_rate(wire.REFUSED_MESSAGES, _REFUSED, now, levels):
                 self._refuse("rate_limited", f"more than {wire.REFUSED_MESSAGES} refused messages", now)
         else:
             self._out.append(commands.Deliver(passes, self._judged))

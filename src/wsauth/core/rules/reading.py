@@ -1,7 +1,7 @@
 """Read a JSON message that can do no harm: what would be too deep, too long or readable in two ways is never built.
 
-The limits are looked at in the bytes, before anything is made of them: depth, elements, characters that nobody sees,
-numbers. Members that stand twice are found while it is built.
+The limits are looked at in the bytes, before anything is made of them: size, depth, elements, characters that nobody
+sees. Numbers, and members that stand twice, are looked at while it is built.
 """
 
 import re

@@ -14,7 +14,7 @@ from wsauth.core.step_up import check_login
 from wsauth.core.throttling import Rate
 from wsauth.errors import ConfigurationError, Refused, StepUpRequired
 
-__all__ = ["MessageRefused", "MessageRule", "Rules", "Said", "is_in_rate"]
+__all__ = ["MessageRefused", "MessageRule", "Rules", "is_in_rate"]
 
 _PLACE: Final = re.compile(r"\{([^{}]*)\}")
 _IDENTITY: Final = frozenset({"subject", "issuer", "session_id"})
@@ -22,7 +22,6 @@ _PATH: Final = re.compile(r"[^.{}]+(?:\.[^.{}]+)*")
 _LARGEST: Final = 2**53 - 1
 """Up to which every reader of JSON takes an integer for the same (RFC 8259 section 6)."""
 
-Said = str | bytes
 Schema = Callable[[Any], str | None]
 """Returns what is wrong with a value, by its place and the rule that it breaks, never by itself; `None`: nothing."""
 
@@ -70,7 +69,7 @@ class Rules:
         messages: type → its rule.
         member: which member of a message is its type.
         limits: of every message.
-        unknown: what becomes of types that have no rule: they are refused, or they pass.
+        unknown_passes: types that have no rule pass; else they are refused.
 
     Raises:
         ConfigurationError: a rule cannot be meant.
@@ -88,12 +87,12 @@ class Rules:
 
     def judge(
         self,
-        message: Said,
+        message: str | bytes,
         identity: Identity,
         permissions: Permissions,
         now: float,
         levels: dict[str, float],
-    ) -> Said:
+    ) -> str | bytes:
         """Return the message as it may pass.
 
         Args:
@@ -109,6 +108,7 @@ class Rules:
         if isinstance(message, bytes):
             raise MessageRefused("message_unsupported", "only JSON texts are taken here")
         content = self._read(message)
+        _check_names(content)
         name = content.get(self._member)
         if not isinstance(name, str):
             raise MessageRefused("message_invalid", f"{self._member}: is missing, or no text")
@@ -121,8 +121,8 @@ class Rules:
             self._check_limits(message, rule.limits)
         _check_rate(rule.rate, name, now, levels)
         changed = _attributed(rule, content, identity)
-        if collides(content):
-            raise MessageRefused("message_invalid", "it has two members whose names differ in case or form only")
+        if changed:
+            _check_names(content)
         if rule.schema is not None and (wrong := rule.schema(content)) is not None:
             raise MessageRefused("message_invalid", wrong)
         if rule.permission and not permissions.allow(_permission(rule.permission, content)):
@@ -181,6 +181,11 @@ def is_in_rate(rate: Rate, name: str, now: float, levels: dict[str, float]) -> b
         return False
     levels[name] = forgotten
     return True
+
+
+def _check_names(content: dict[str, Any]) -> None:
+    if collides(content):
+        raise MessageRefused("message_invalid", "it has two members whose names differ in case or form only")
 
 
 def _check_rate(rate: Rate | None, name: str, now: float, levels: dict[str, float]) -> None:

@@ -9,7 +9,6 @@ a pending `receive()`.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Coroutine
 from math import inf
 from typing import Any, Literal
@@ -327,8 +326,7 @@ class Host:
     def connect(self) -> None:
         """Let `run` go on to the application."""
         self._pace = self.connection.pace(self._move)
-        if self.connection.machine.policy.rules is not None:
-            self.connection.numbers = deque()
+        self.connection.number()
         self._move()
 
     def send_control(self, text: str) -> None:

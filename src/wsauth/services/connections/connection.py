@@ -160,6 +160,11 @@ class Connection:
     def __repr__(self) -> str:
         return f"<Connection {self.id} {self.identity} {self.machine.state.value}>"
 
+    def number(self) -> None:
+        """Keep the numbers of messages: an application of this process receives them, where rules refuse some."""
+        if self.machine.policy.rules is not None:
+            self.numbers = deque()
+
     def took(self) -> None:
         """Note that the application has received the next message."""
         self.taken = self.numbers.popleft() if self.numbers else self.taken + 1
