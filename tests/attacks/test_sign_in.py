@@ -394,6 +394,7 @@ async def test_a_no_of_the_provider_is_told_without_its_words(
         (response(b'{"id_token": "' + b"x" * 70_000 + b'"}'), 503),
         (response(b'{"error": "invalid_client"}', status="401 No"), 503),
         (response(b'{"error": "invalid_grant"}', status="400 No"), 400),
+        pytest.param(response(b'{"id_token": "' + b"x" * 10_000_000 + b'"}'), 503, id="10 MB"),
         (response(b"[]"), 503),
         (response('{"access_token": "\u00fc", "id_token": 5}'.encode()), 400),
         (response(b'{"access_token": 5, "id_token": true, "expires_in": "x", "refresh_token": {}}'), 400),

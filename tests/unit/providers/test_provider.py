@@ -149,3 +149,21 @@ async def test_a_silent_provider_is_read_once_for_all() -> None:
         await eventually(lambda: len(idp.asked) == 3)
         assert (await found.endpoints()).token == f"{idp.url}/t"
         await found.aclose()
+
+
+async def test_a_provider_that_changes_its_issuer_is_another(caplog: pytest.LogCaptureFixture) -> None:
+    """What was read before counts for a day, so that a mistake there stops nobody at once; then nobody signs in."""
+    async with provider() as idp:
+        clock, path = SteppedClock(), "/.well-known/openid-configuration"
+        good = {"issuer": idp.url, "authorization_endpoint": f"{idp.url}/a", "token_endpoint": f"{idp.url}/t"}
+        idp.answers[path] = good
+        found = Discovery(idp.url, clock)
+        await found.endpoints()
+        idp.answers[path] = good | {"issuer": "https://evil.example", "token_endpoint": "https://evil.example/t"}
+        clock.advance(600)
+        assert (await found.endpoints()).token == f"{idp.url}/t"
+        await eventually(lambda: "names another issuer" in caplog.text)
+        clock.advance(86_400)
+        with pytest.raises(Refused, match="names another issuer"):
+            await found.endpoints()
+        await found.aclose()
